@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
-import { access, lstat, mkdir, open, readdir, readlink, rename, stat, unlink } from 'node:fs/promises';
+import { access, copyFile, link, lstat, mkdir, open, readdir, readlink, rename, stat, symlink, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { AgentError } from '../errors.ts';
 import type { ObservedFile } from '../plan/observed.ts';
@@ -19,6 +19,17 @@ export interface HostFiles {
    * @throws AgentError FILE_CHANGED, FILE_UNSAFE or FILE_WRITE_FAILED; the old file is whole in every case.
    */
   replace(hostPath: string, text: string, attributes: FileAttributes, expected: string | null): Promise<void>;
+  /**
+   * Keeps the old file beside itself, as a hard link or else a copy, so that going back is one rename.
+   * @throws AgentError FILE_WRITE_FAILED.
+   */
+  keepPrevious(hostPath: string, previousPath: string): Promise<void>;
+  /** Renames the kept file back. False where it is not there (any more). */
+  restorePrevious(hostPath: string, previousPath: string): Promise<boolean>;
+  /** Removes a file whatever it holds; one that is gone is fine. */
+  discard(hostPath: string): Promise<void>;
+  /** Makes a symbolic link; one that is there is replaced. */
+  symlink(target: string, hostPath: string): Promise<void>;
   /** Removes a file, if it still has the expected content. @throws AgentError like `replace`. */
   remove(hostPath: string, expected: string): Promise<void>;
   /** The path below the root that this host path leads to, with every symlink followed inside the root. */
@@ -67,6 +78,44 @@ export function hostFiles(root: string, relabel: Relabel = async () => Promise.r
     },
     async replace(hostPath, text, attributes, expected) {
       await replaceFile(await below(hostPath), hostPath, Buffer.from(text, 'utf8'), attributes, expected, relabel);
+    },
+    async keepPrevious(hostPath, previousPath) {
+      const [real, previous] = [await below(hostPath), await below(previousPath)];
+      await wrapWrite(previousPath, 'writing', async () => {
+        await unlink(previous).catch(() => undefined);
+        await link(real, previous).catch(async () => copyFile(real, previous, constants.COPYFILE_EXCL));
+        await syncDirectory(path.dirname(previous));
+      });
+    },
+    async restorePrevious(hostPath, previousPath) {
+      const [real, previous] = [await below(hostPath), await below(previousPath)];
+      try {
+        await rename(previous, real);
+      } catch (error) {
+        if (isErrno(error, 'ENOENT')) return false;
+        throw new AgentError('FILE_WRITE_FAILED', `putting ${hostPath} back: ${String(error)}`, { cause: error });
+      }
+      await syncDirectory(path.dirname(real));
+      return true;
+    },
+    async discard(hostPath) {
+      // The name itself, not what a symbolic link of that name points to.
+      const real = path.join(await below(path.dirname(hostPath)), path.basename(hostPath));
+      await unlink(real).catch((error: unknown) => {
+        if (!isErrno(error, 'ENOENT') && !isErrno(error, 'ENOTDIR')) {
+          throw new AgentError('FILE_WRITE_FAILED', `removing ${hostPath}: ${String(error)}`, { cause: error });
+        }
+      });
+    },
+    async symlink(target, hostPath) {
+      const directory = await below(path.dirname(hostPath));
+      await wrapWrite(hostPath, 'linking', async () => {
+        await makeDirectory(directory);
+        const full = path.join(directory, path.basename(hostPath));
+        await unlink(full).catch(() => undefined);
+        await symlink(target, full);
+        await syncDirectory(directory);
+      });
     },
     async remove(hostPath, expected) {
       const real = await below(hostPath);

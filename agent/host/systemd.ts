@@ -265,6 +265,9 @@ function serviceProperties(timer: TransientTimer): unknown[] {
   return [
     ['Description', ['s', timer.description]],
     ['ExecStart', ['a(sasb)', [[program, [...timer.command], false]]]],
+    // A disk that is full now may not be full in a moment; five seconds stay below any start limit.
+    ['Restart', ['s', 'on-failure']],
+    ['RestartUSec', ['t', 5_000_000n]],
   ];
 }
 

@@ -1,0 +1,138 @@
+import { AgentError } from '../errors.ts';
+import type { Journal } from './journal.ts';
+
+/** Names of the host-side units. The timer is transient; the guard is a file, so that it survives a power cut. */
+export const watchdogName = 'kubelet-sysctl-agent-watchdog';
+export const guardName = 'kubelet-sysctl-agent-guard.service';
+
+/** One file for the watchdog to put back; `saved` is undefined where there was none. */
+export interface Restoration {
+  readonly path: string;
+  readonly saved: string | undefined;
+}
+
+/**
+ * Where the old file itself waits, beside the new one, for the length of a transaction: a hard link, so that
+ * going back is one rename that needs no disk space and brings back owner, labels and times as well.
+ */
+export function previousPath(path: string): string {
+  const slash = path.lastIndexOf('/');
+  // A leading dot and no `.conf`: systemd does not read it, not even in a drop-in directory.
+  return `${path.slice(0, slash)}/.${path.slice(slash + 1)}.before-sysctl-agent`;
+}
+
+export interface WatchdogScript {
+  /** `backup/ID` on the host. */
+  readonly directory: string;
+  readonly unit: string;
+  readonly restorations: readonly Restoration[];
+  readonly sysctls: readonly { readonly procPath: string; readonly value: string }[];
+  readonly reload: boolean;
+  readonly baselineInvocationId: string;
+}
+
+/**
+ * The program that puts everything back when nobody commits. It needs only sh, cp, mv, rm and systemctl on the
+ * host: no agent, no container runtime, no D-Bus daemon. It may run twice, and be cut off anywhere.
+ * `$1` is `timer`, or `boot` when it runs before the kubelet's first start after a power cut.
+ */
+export function watchdogScript(script: WatchdogScript): string {
+  const unit = quote(script.unit);
+  const baseline = quote(`InvocationID=${script.baselineInvocationId}`);
+  return `#!/bin/sh
+# Written by kubelet-sysctl-agent. Puts back what a transaction replaced, unless it was committed.
+set -u
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+here=${quote(script.directory)}
+status=0
+
+# Whoever renames "armed" decides; a commit renames it too, and only one of the two renames can succeed.
+mv "$here/armed" "$here/fired" 2>/dev/null || [ -e "$here/fired" ] || [ -e "$here/reverting" ] || exit 0
+
+# put_back TARGET PREVIOUS SAVED: what stands there now is kept as SAVED.found.
+put_back() {
+  [ ! -e "$1" ] || cp -p "$1" "$3.found" || :
+  if [ -e "$2" ]; then mv -f "$2" "$1" && return; fi
+  cp -p "$3" "$2" && mv -f "$2" "$1" || status=1
+  if command -v restorecon >/dev/null 2>&1; then restorecon "$1" || :; fi
+}
+# take_away TARGET KEPT
+take_away() {
+  [ ! -e "$1" ] || cp -p "$1" "$2.found" || :
+  rm -f "$1" || status=1
+}
+# set_sysctl VALUE FILE
+set_sysctl() {
+  printf '%s\\n' "$1" >"$2" || :
+}
+
+${script.restorations.map((restoration, index) => restoreLine(script.directory, restoration, index)).join('\n')}
+${script.sysctls.map((sysctl) => `set_sysctl ${quote(sysctl.value)} ${quote(sysctl.procPath)}`).join('\n')}
+if [ "$status" -ne 0 ]; then exit 1; fi
+sync 2>/dev/null || :
+${script.reload ? 'systemctl daemon-reload || exit 1\n' : ''}
+if [ "\${1:-timer}" = boot ]; then
+  # Before the kubelet's first start: nothing runs with the new files yet.
+  systemctl --no-block try-restart ${unit} || :
+elif [ "$(systemctl show -p InvocationID ${unit})" != ${baseline} ] || ! systemctl -q is-active ${unit}; then
+  for try in 1 2 3; do
+    systemctl reset-failed ${unit} 2>/dev/null || :
+    if systemctl restart ${unit}; then break; fi
+  done
+fi
+mv "$here/fired" "$here/restored" 2>/dev/null || mv "$here/reverting" "$here/restored" 2>/dev/null || :
+sync 2>/dev/null || :
+`;
+}
+
+/** Runs the script at boot, before the kubelet: a power cut must not start an unproven command line. */
+export function guardUnit(directory: string, stateDirectory: string, unit: string): string {
+  return `# Written by kubelet-sysctl-agent for the length of one transaction; removed when it ends.
+[Unit]
+Description=Put back the kubelet's files if a power cut came in the middle of a change
+DefaultDependencies=no
+After=local-fs.target
+Before=sysinit.target ${unit} shutdown.target
+Conflicts=shutdown.target
+RequiresMountsFor=${stateDirectory}
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh ${directory}/restore.sh boot
+`;
+}
+
+/** What the transient timer runs. */
+export function watchdogCommand(directory: string): readonly string[] {
+  return ['/bin/sh', `${directory}/restore.sh`, 'timer'];
+}
+
+/** The script's facts of one transaction. `backupDirectory` is `backup/ID` on the host. */
+export function scriptOf(
+  journal: Pick<Journal, 'plan' | 'baseline'>,
+  backupDirectory: string,
+  procPathOf: (name: string) => string,
+): WatchdogScript {
+  return {
+    directory: backupDirectory,
+    unit: journal.plan.unit,
+    restorations: journal.plan.files.map((file, index) => ({
+      path: file.path,
+      saved: file.before === null ? undefined : `${backupDirectory}/${index}`,
+    })),
+    sysctls: journal.plan.sysctlWrites.map((write) => ({ procPath: procPathOf(write.name), value: write.before })),
+    reload: journal.plan.reload,
+    baselineInvocationId: journal.baseline?.invocationId ?? '',
+  };
+}
+
+function restoreLine(directory: string, restoration: Restoration, index: number): string {
+  if (restoration.saved === undefined) return `take_away ${quote(restoration.path)} ${quote(`${directory}/${index}`)}`;
+  return `put_back ${quote(restoration.path)} ${quote(previousPath(restoration.path))} ${quote(restoration.saved)}`;
+}
+
+/** One word for /bin/sh, whatever it holds. */
+function quote(word: string): string {
+  if (word.includes('\0')) throw new AgentError('INTERNAL', 'a NUL byte cannot stand in a shell word');
+  return `'${word.replaceAll("'", `'\\''`)}'`;
+}
