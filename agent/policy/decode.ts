@@ -1,0 +1,58 @@
+import type { Place, Problem } from '../errors.ts';
+import { documentOf } from './document.ts';
+import { problemsOfIssue } from './explain-issue.ts';
+import type { PathKey } from './explain-issue.ts';
+import { policySchema } from './schema.ts';
+import type { PolicyDocument } from './schema.ts';
+import { policyKind } from './vocabulary.ts';
+
+/** Finds where a value, or the key that holds it, stands in the text; undefined where there is no text. */
+export type Locate = (path: readonly PathKey[], what: 'key' | 'value') => Place | undefined;
+
+/** The text of a scalar as it was written, where there is a text. */
+export type SourceOf = (path: readonly PathKey[]) => string | undefined;
+
+export interface Origin {
+  readonly kind: PolicyDocument['origin'];
+  readonly locate: Locate;
+  readonly sourceOf: SourceOf;
+}
+
+export type Decoded =
+  | { readonly ok: true; readonly document: PolicyDocument }
+  | { readonly ok: false; readonly problems: readonly Problem[] };
+
+/** Checks one document; every problem at once, in the order of the text. Never throws. */
+export function decodePolicy(value: unknown, origin: Origin): Decoded {
+  const result = policySchema.safeParse(value);
+  if (!result.success) {
+    // A foreign document is one mistake, not one for each of its keys.
+    const issues = result.error.issues.filter(({ path }) => !isForeign(value) || isIdentity(path));
+    const problems = issues.flatMap((issue) => problemsOfIssue(issue, value, origin));
+    return { ok: false, problems: problems.sort(byPlace) };
+  }
+  const where = origin.locate(['metadata', 'name'], 'value');
+  return { ok: true, document: documentOf(result.data, origin.kind, where) };
+}
+
+/** Checks one custom resource as the API server serves it; `name` says in problems what was read. */
+export function policyFromObject(value: unknown, name: string): Decoded {
+  return decodePolicy(value, {
+    kind: 'document',
+    locate: () => ({ file: name }),
+    sourceOf: () => undefined,
+  });
+}
+
+function isForeign(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'kind' in value && value.kind !== policyKind;
+}
+
+function isIdentity(path: readonly PropertyKey[]): boolean {
+  return path[0] === 'apiVersion' || path[0] === 'kind';
+}
+
+function byPlace(a: Problem, b: Problem): number {
+  const lines = (a.where?.line ?? 0) - (b.where?.line ?? 0);
+  return lines === 0 ? (a.where?.column ?? 0) - (b.where?.column ?? 0) : lines;
+}
