@@ -1,0 +1,91 @@
+import type { Problem } from '../errors.ts';
+import type { Judgement } from './hook-commands.ts';
+import { judgeStart, judgeStop } from './hook-commands.ts';
+import { shellCommands } from './shell-commands.ts';
+
+/** What a restart of a unit runs besides its main command; every command is its argv as systemd gives it. */
+export interface UnitHooks {
+  readonly execStartPre: readonly (readonly string[])[];
+  readonly execStop: readonly (readonly string[])[];
+  readonly execStopPost: readonly (readonly string[])[];
+  readonly execStartPost?: readonly (readonly string[])[];
+  readonly execReload?: readonly (readonly string[])[];
+  readonly killMode: string;
+}
+
+/** What forbids a restart, and what a person should know about it. */
+export interface HookVerdict {
+  readonly problems: readonly Problem[];
+  readonly warnings: readonly Problem[];
+}
+
+/**
+ * Judges what a restart would run. Problems: stop commands that take containers, other services or the kubelet's
+ * mounts down (UNIT_STOP_UNSAFE), a kubelet created as a container before the start (UNIT_WRAPPED). Warnings: what a
+ * restart changes on the node, and stop commands that cannot be read. Commands inside `sh -c` are looked at one by one.
+ */
+export function dangerousHooks(unit: UnitHooks): HookVerdict {
+  const findings = [
+    ...inspect('ExecStartPre', unit.execStartPre, judgeStart),
+    ...inspect('ExecStartPost', unit.execStartPost ?? [], judgeStart),
+    ...inspect('ExecStop', unit.execStop, judgeStop),
+    ...inspect('ExecStopPost', unit.execStopPost, judgeStop),
+    ...killModeFindings(unit),
+  ];
+  return {
+    problems: findings.filter(({ severity }) => severity === 'problem').map(({ problem }) => problem),
+    warnings: findings.filter(({ severity }) => severity === 'warning').map(({ problem }) => problem),
+  };
+}
+
+interface Finding {
+  readonly severity: 'problem' | 'warning';
+  readonly problem: Problem;
+}
+
+function inspect(
+  setting: string,
+  commands: readonly (readonly string[])[],
+  judge: (words: readonly string[]) => Judgement,
+): readonly Finding[] {
+  const findings: Finding[] = [];
+  for (const argv of commands) {
+    for (const words of shellCommands(argv)) {
+      const judgement = judge(words);
+      if (judgement === undefined) continue;
+      findings.push({
+        severity: judgement.severity,
+        problem: {
+          code: judgement.code,
+          message: `${setting}= of the unit runs "${words.join(' ')}", ${judgement.why}`,
+          next: `Look at that line; ${judgement.code === 'UNIT_WRAPPED' ? 'change the command there by hand' : 'take it out of the unit, or overrule with --force UNIT_STOP_UNSAFE'}.`,
+        },
+      });
+    }
+  }
+  return findings;
+}
+
+function killModeFindings(unit: UnitHooks): readonly Finding[] {
+  const finding = (severity: Finding['severity'], message: string, next: string): readonly Finding[] => [
+    { severity, problem: { code: 'UNIT_STOP_UNSAFE', message, next } },
+  ];
+  switch (unit.killMode) {
+    case 'process':
+      return [];
+    case 'none':
+      return unit.execStop.some((argv) => argv.some((word) => word.includes('MAINPID')))
+        ? []
+        : finding(
+            'problem',
+            'the unit has KillMode=none and no ExecStop= that ends the kubelet: a restart would leave the old one running beside the new one',
+            'Set KillMode=process.',
+          );
+    default:
+      return finding(
+        'warning',
+        `the unit has KillMode=${unit.killMode}: a restart also kills what the kubelet left in its own cgroup, such as FUSE mounts of volumes`,
+        'KillMode=process spares them.',
+      );
+  }
+}
