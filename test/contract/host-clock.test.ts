@@ -5,14 +5,14 @@ import { fakeClock } from '../support/host/clock.ts';
 interface Harness {
   readonly clock: Clock;
   /** Lets this much time pass. */
-  pass(ms: number): Promise<void>;
+  readonly pass: (ms: number) => Promise<void>;
 }
 
 const harnesses: Readonly<Record<string, () => Harness>> = {
   system: () => ({ clock: systemClock, pass: async (ms) => systemClock.sleep(ms) }),
   fake: () => {
     const clock = fakeClock();
-    return { clock, pass: clock.advance };
+    return { clock, pass: async (ms) => clock.advance(ms) };
   },
 };
 

@@ -17,7 +17,7 @@ const scripts = {
 
 const fake = (): Commands =>
   fakeCommands({
-    sh: ([, script, , ...rest], input) => {
+    sh: ([, script = '', , ...rest], input) => {
       switch (script) {
         case scripts.speak:
           return { kind: 'exited', code: 3, stdout: 'a\nb\n', stderr: 'oops\n' };
