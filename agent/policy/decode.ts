@@ -1,44 +1,32 @@
-import type { Place, Problem } from '../errors.ts';
+import type { Problem } from '../errors.ts';
 import { documentOf } from './document.ts';
-import { problemsOfIssue } from './explain-issue.ts';
-import type { PathKey } from './explain-issue.ts';
+import { pathText, problemsOfIssue } from './explain-issue.ts';
+import type { Source } from './explain-issue.ts';
 import { policySchema } from './schema.ts';
 import type { PolicyDocument } from './schema.ts';
 import { policyKind } from './vocabulary.ts';
-
-/** Finds where a value, or the key that holds it, stands in the text; undefined where there is no text. */
-export type Locate = (path: readonly PathKey[], what: 'key' | 'value') => Place | undefined;
-
-/** The text of a scalar as it was written, where there is a text. */
-export type SourceOf = (path: readonly PathKey[]) => string | undefined;
-
-export interface Origin {
-  readonly kind: PolicyDocument['origin'];
-  readonly locate: Locate;
-  readonly sourceOf: SourceOf;
-}
 
 export type Decoded =
   | { readonly ok: true; readonly document: PolicyDocument }
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
 /** Checks one document; every problem at once, in the order of the text. Never throws. */
-export function decodePolicy(value: unknown, origin: Origin): Decoded {
+export function decodePolicy(value: unknown, origin: PolicyDocument['origin'], source: Source): Decoded {
   const result = policySchema.safeParse(value);
   if (!result.success) {
     // A foreign document is one mistake, not one for each of its keys.
     const issues = result.error.issues.filter(({ path }) => !isForeign(value) || isIdentity(path));
-    const problems = issues.flatMap((issue) => problemsOfIssue(issue, value, origin));
+    const problems = issues.flatMap((issue) => problemsOfIssue(issue, value, source));
     return { ok: false, problems: problems.sort(byPlace) };
   }
-  const where = origin.locate(['metadata', 'name'], 'value');
-  return { ok: true, document: documentOf(result.data, origin.kind, where) };
+  const where = source.locate(['metadata', 'name'], 'value');
+  return { ok: true, document: documentOf(result.data, origin, where) };
 }
 
 /** Checks one custom resource as the API server serves it; `name` says in problems what was read. */
 export function policyFromObject(value: unknown, name: string): Decoded {
-  return decodePolicy(value, {
-    kind: 'document',
+  return decodePolicy(value, 'document', {
+    nameOf: pathText,
     locate: () => ({ file: name }),
     sourceOf: () => undefined,
   });

@@ -6,8 +6,13 @@ import { policySchema } from './schema.ts';
 
 export type PathKey = string | number;
 
-interface Source {
+/** Where the values of a document came from, so that a problem can name and place them. */
+export interface Source {
+  /** What a value is called to its author: a path in a document, a flag on the command line. */
+  readonly nameOf: (path: readonly PathKey[]) => string;
+  /** Where a value, or the key that holds it, stands in the text. */
   readonly locate: (path: readonly PathKey[], what: 'key' | 'value') => Place | undefined;
+  /** A scalar as it was written, where there is a text. */
   readonly sourceOf: (path: readonly PathKey[]) => string | undefined;
 }
 
@@ -25,7 +30,7 @@ export function problemsOfIssue(
     const where = source.locate(path, found === undefined && path.length > 0 ? 'key' : what);
     return {
       code: codeOf(path),
-      message: `${pathText(path)} ${message}`,
+      message: `${source.nameOf(path)} ${message}`,
       ...(where === undefined ? {} : { where }),
       ...(next === undefined ? {} : { next }),
     };
@@ -42,10 +47,7 @@ export function problemsOfIssue(
       const near = typeof found === 'string' ? nearest(found, words) : undefined;
       const wanted = words.length === 1 ? words.join() : `one of ${words.join(', ')}`;
       return [
-        problem(
-          `must be ${wanted}, but is ${shown(found)}`,
-          near === undefined ? undefined : `Write ${near}`,
-        ),
+        problem(`must be ${wanted}, but is ${shown(found)}`, near === undefined ? undefined : `Use ${near}`),
       ];
     }
     case 'too_big':
@@ -86,6 +88,18 @@ function outOfBounds(bound: string, found: unknown): string {
   return `be ${bound}, but is ${shown(found)}`;
 }
 
+/** `spec.sysctls[0].value`. */
+export function pathText(path: readonly PathKey[]): string {
+  if (path.length === 0) return 'the document';
+  return path
+    .map((key, index) => {
+      if (typeof key === 'number') return `[${key}]`;
+      if (!/^[A-Za-z][A-Za-z0-9]*$/.test(key)) return `[${quoted(key)}]`;
+      return index === 0 ? key : `.${key}`;
+    })
+    .join('');
+}
+
 const typeWords: Readonly<Record<string, string>> = {
   string: 'text',
   object: 'a mapping',
@@ -97,12 +111,12 @@ function unknownKey(path: readonly PathKey[], key: string, source: Source): Prob
   const known = knownKeys(path);
   const near = nearest(key, known);
   const where = source.locate([...path, key], 'key');
-  const holder = path.length === 0 ? 'a NodeSysctlPolicy' : pathText(path);
+  const holder = path.length === 0 ? 'a NodeSysctlPolicy' : source.nameOf(path);
   return {
     code: 'POLICY_INVALID',
     message: `${holder} has no key ${quoted(key)}`,
     ...(where === undefined ? {} : { where }),
-    next: near === undefined ? `Known here: ${known.join(', ')}` : `Write ${near}`,
+    next: near === undefined ? `Known here: ${known.join(', ')}` : `Use ${near}`,
   };
 }
 
@@ -137,17 +151,6 @@ function valueAt(document: unknown, path: readonly PathKey[]): unknown {
     value = (value as Record<PathKey, unknown>)[key];
   }
   return value;
-}
-
-function pathText(path: readonly PathKey[]): string {
-  if (path.length === 0) return 'the document';
-  return path
-    .map((key, index) => {
-      if (typeof key === 'number') return `[${key}]`;
-      if (!/^[A-Za-z][A-Za-z0-9]*$/.test(key)) return `[${quoted(key)}]`;
-      return index === 0 ? key : `.${key}`;
-    })
-    .join('');
 }
 
 function shown(value: unknown): string {

@@ -1,5 +1,6 @@
 import type { Place, Problem } from '../errors.ts';
 import { decodePolicy } from './decode.ts';
+import { pathText } from './explain-issue.ts';
 import type { PolicyDocument } from './schema.ts';
 import { readYaml } from './yaml.ts';
 
@@ -26,7 +27,7 @@ export function readPolicies(files: readonly PolicyFile[]): ReadPolicies {
     const stream = readYaml(path, text);
     problems.push(...stream.problems);
     for (const { value, locate, sourceOf } of stream.documents) {
-      const decoded = decodePolicy(value, { kind: 'document', locate, sourceOf });
+      const decoded = decodePolicy(value, 'document', { nameOf: pathText, locate, sourceOf });
       if (!decoded.ok) {
         problems.push(...decoded.problems);
         continue;

@@ -59,14 +59,14 @@ export const sysctlsSchema = z
   .max(policyLimits.sysctls)
   .superRefine(
     (value, context) => {
-      const seen = new Map<string, number>();
+      const seen = new Map<string, string>();
       for (const [index, item] of value.entries()) {
         const name: unknown = item?.name;
         if (typeof name !== 'string' || !sysctlNamePattern.test(name)) continue;
         const first = seen.get(normaliseName(name));
-        if (first === undefined) seen.set(normaliseName(name), index);
+        if (first === undefined) seen.set(normaliseName(name), name);
         else {
-          const message = `is the same sysctl as spec.sysctls[${first}].name; state it once`;
+          const message = `is the same sysctl as ${first} before it; state it once`;
           context.addIssue({ code: 'custom', path: [index, 'name'], message });
         }
       }

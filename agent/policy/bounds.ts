@@ -1,0 +1,28 @@
+/** A sysctl's fields as numbers; undefined when one is none. BigInt: kernel.shmmax exceeds 2^53. */
+export function numbersOf(value: string): readonly bigint[] | undefined {
+  const fields = oneBlank(value).split(' ');
+  return fields.every((field) => /^-?[0-9]+$/.test(field)) ? fields.map(BigInt) : undefined;
+}
+
+/** A value in the spelling in which values compare: no blanks around, one blank between fields. */
+export function oneBlank(value: string): string {
+  return value.replace(/[ \t]+/g, ' ').replace(/^ | $/g, '');
+}
+
+/** The weakest bound that satisfies both, field by field; undefined when they have different fields. */
+export function tighter(kind: 'atLeast' | 'atMost', one: string, other: string): string | undefined {
+  const left = numbersOf(one);
+  const right = numbersOf(other);
+  if (left === undefined || right === undefined || left.length !== right.length) return undefined;
+  return left
+    .map((field, index) => {
+      const against = right[index] ?? field;
+      return kind === 'atLeast' ? (field > against ? field : against) : field < against ? field : against;
+    })
+    .join(' ');
+}
+
+/** Whether a value lies within a bound in every field. */
+export function within(kind: 'atLeast' | 'atMost', bound: string, value: string): boolean {
+  return numbersOf(value) !== undefined && tighter(kind, bound, value) === (numbersOf(value) ?? []).join(' ');
+}
