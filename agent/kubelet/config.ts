@@ -84,7 +84,7 @@ function readDocument(
     return role === 'main' ? failure(file.path, 'it is empty') : { ok: true, settings: [] };
   const [error] = document.errors;
   if (error !== undefined) {
-    return failure(file.path, error.message.split('\n')[0] ?? error.code, error.linePos?.[0]);
+    return failure(file.path, error.message.replace(/ at line[^]*$/, ''), error.linePos?.[0]);
   }
   let content: unknown;
   try {
