@@ -62,10 +62,12 @@ export function judgeStop(words: readonly string[]): Judgement {
     return problem('UNIT_STOP_UNSAFE', 'which takes files or mounts away from running pods');
   }
   if (containerTools.has(program)) {
-    return namesOnlyKubelet(args) ? undefined : warning('whose effect on running pods cannot be told');
+    return namesOnlyKubelet(args) || args.some((arg) => readingVerbs.has(arg)) ? undefined : unreadable;
   }
-  return harmlessOnStop.has(program) ? undefined : warning('whose effect on running pods cannot be told');
+  return harmlessOnStop.has(program) ? undefined : unreadable;
 }
+
+const unreadable = warning('whose effect on running pods cannot be told');
 
 const containerTools: ReadonlySet<string> = new Set([
   'docker',
@@ -90,6 +92,17 @@ const stopVerbs: ReadonlySet<string> = new Set([
   'down',
   'prune',
 ]);
+const readingVerbs: ReadonlySet<string> = new Set([
+  'ps',
+  'pods',
+  'images',
+  'info',
+  'inspect',
+  'inspectp',
+  'list',
+  'logs',
+  'version',
+]);
 const killers: ReadonlySet<string> = new Set(['kill', 'pkill', 'killall', 'skill', 'fuser']);
 const disruptiveVerbs: ReadonlySet<string> = new Set([
   'stop',
@@ -104,16 +117,31 @@ const disruptiveVerbs: ReadonlySet<string> = new Set([
 ]);
 const powerCommands: ReadonlySet<string> = new Set(['reboot', 'poweroff', 'halt', 'shutdown']);
 const harmlessOnStop: ReadonlySet<string> = new Set([
-  'true',
   ':',
-  'echo',
-  'logger',
-  'printf',
-  'sleep',
-  'test',
   '[',
-  'sync',
+  'awk',
+  'cat',
+  'cut',
+  'date',
+  'done',
+  'echo',
+  'egrep',
+  'fi',
+  'grep',
+  'head',
+  'logger',
+  'ls',
+  'printf',
   'ps',
+  'sed',
+  'sleep',
+  'sort',
+  'sync',
+  'tail',
+  'test',
+  'tr',
+  'true',
+  'wc',
 ]);
 const nodeState =
   /^\/(var\/lib\/(kubelet|containerd|docker|containers|cni|etcd)|etc\/(kubernetes|cni)|run\/containerd|opt\/cni)(\/|$)/;

@@ -50,9 +50,12 @@ function inspect(
 ): readonly Finding[] {
   const findings: Finding[] = [];
   for (const argv of commands) {
+    const said = new Set<string>();
     for (const words of shellCommands(argv)) {
       const judgement = judge(words);
-      if (judgement === undefined) continue;
+      // Once a line: a pipeline of ten unknown programs is one thing to look at.
+      if (judgement === undefined || said.has(judgement.why)) continue;
+      said.add(judgement.why);
       findings.push({
         severity: judgement.severity,
         problem: {

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import t from 'tap';
 import { readCsvRecord } from '../../../agent/kubelet/csv.ts';
 
@@ -7,7 +7,7 @@ const read = (value: string): string => {
   return reading.ok ? JSON.stringify(reading.fields) : reading.complaint;
 };
 
-t.test("values are read as Go's encoding/csv reads its first record", (t) => {
+void t.test("values are read as Go's encoding/csv reads its first record", (t) => {
   const bare = 'bare " in non-quoted field';
   const quote = 'extraneous or missing " in quoted-field';
   const table: readonly (readonly [string, string])[] = [
@@ -43,7 +43,7 @@ t.test("values are read as Go's encoding/csv reads its first record", (t) => {
   t.end();
 });
 
-t.test('a reader that works letter by letter agrees', (t) => {
+void t.test('a reader that works letter by letter agrees', (t) => {
   fc.assert(
     fc.property(fc.string({ unit: fc.constantFrom('a', ',', '"', '\n', ' '), maxLength: 12 }), (value) => {
       const wanted = letterByLetter(value);

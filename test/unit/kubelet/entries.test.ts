@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import t from 'tap';
 import { checkEntries, checkEntry } from '../../../agent/kubelet/entries.ts';
 import type { KubeletVersion } from '../../../agent/kubelet/version.ts';
@@ -10,7 +10,7 @@ const said = (entry: string, version: KubeletVersion | undefined): string => {
   return verdict.ok ? `ok ${verdict.entry}` : `${verdict.problem.code} ${verdict.problem.message}`;
 };
 
-t.test('entries that are good everywhere', (t) => {
+void t.test('entries that are good everywhere', (t) => {
   for (const entry of [
     'net.*',
     'fs.mqueue.*',
@@ -31,7 +31,7 @@ t.test('entries that are good everywhere', (t) => {
   t.end();
 });
 
-t.test('entries that every kubelet knows to be for the node alone', (t) => {
+void t.test('entries that every kubelet knows to be for the node alone', (t) => {
   for (const entry of [
     'net*',
     'fs.mqueue*',
@@ -54,7 +54,7 @@ t.test('entries that every kubelet knows to be for the node alone', (t) => {
   t.end();
 });
 
-t.test('entries that no kubelet can parse', (t) => {
+void t.test('entries that no kubelet can parse', (t) => {
   for (const entry of [
     '',
     ' net.*',
@@ -85,7 +85,7 @@ t.test('entries that no kubelet can parse', (t) => {
   t.end();
 });
 
-t.test('what 1.28 accepts and 1.29 refuses is a warning before and a problem after', (t) => {
+void t.test('what 1.28 accepts and 1.29 refuses is a warning before and a problem after', (t) => {
   for (const entry of [
     'kernel.shm.*',
     'kernel.shm_*',
@@ -108,7 +108,7 @@ t.test('what 1.28 accepts and 1.29 refuses is a warning before and a problem aft
   t.end();
 });
 
-t.test('the warning names the trap, the text of 1.29 and the way out', (t) => {
+void t.test('the warning names the trap, the text of 1.29 and the way out', (t) => {
   const verdict = checkEntry('kernel.shm.*', v(28));
   t.same(verdict, {
     ok: true,
@@ -125,7 +125,7 @@ t.test('the warning names the trap, the text of 1.29 and the way out', (t) => {
   t.end();
 });
 
-t.test('refusals carry the words of that version', (t) => {
+void t.test('refusals carry the words of that version', (t) => {
   const lead = (version: string): string => `kubelet ${version} would exit at start with: `;
   const table: readonly (readonly [string, number, string])[] = [
     ['vm.swappiness', 36, 'the sysctls "vm.swappiness" are not known to be namespaced'],
@@ -156,7 +156,7 @@ t.test('refusals carry the words of that version', (t) => {
   t.end();
 });
 
-t.test('a slash spelling is judged and written with dots; a slash that stays needs 1.23', (t) => {
+void t.test('a slash spelling is judged and written with dots; a slash that stays needs 1.23', (t) => {
   for (const version of every) t.equal(said('net/core/somaxconn', version), 'ok net.core.somaxconn');
   for (const entry of ['net/ipv4/conf/eno2.100/rp_filter', 'net.ipv4.conf.eno2/100.rp_filter']) {
     t.equal(said(entry, v(23)), 'ok net.ipv4.conf.eno2/100.rp_filter');
@@ -166,7 +166,7 @@ t.test('a slash spelling is judged and written with dots; a slash that stays nee
   t.end();
 });
 
-t.test('every refusal says what to write instead', (t) => {
+void t.test('every refusal says what to write instead', (t) => {
   const table: readonly (readonly [string, string])[] = [
     ['', 'Remove the empty entry: two commas in a row and a comma at the end make one.'],
     [' net.core.somaxconn', 'Write net.core.somaxconn without blanks around it.'],
@@ -189,7 +189,7 @@ t.test('every refusal says what to write instead', (t) => {
   t.end();
 });
 
-t.test(
+void t.test(
   'a list is judged whole: all problems at once, duplicates of either spelling once, order kept',
   (t) => {
     const verdict = checkEntries(
@@ -211,7 +211,7 @@ const soup = fc.string({
   maxLength: 8,
 });
 
-t.test(
+void t.test(
   'what passes without a known version passes in every version, and later versions accept no more',
   (t) => {
     fc.assert(
@@ -226,7 +226,7 @@ t.test(
   },
 );
 
-t.test('the verdict does not depend on the spelling', (t) => {
+void t.test('the verdict does not depend on the spelling', (t) => {
   const names = fc.array(fc.stringMatching(/^[a-z0-9]{1,4}$/), { minLength: 2, maxLength: 4 });
   fc.assert(
     fc.property(fc.constantFrom('net', 'vm', 'fs'), names, (first, rest) => {
@@ -238,7 +238,7 @@ t.test('the verdict does not depend on the spelling', (t) => {
   t.end();
 });
 
-t.test('a long hostile entry is judged at once', (t) => {
+void t.test('a long hostile entry is judged at once', (t) => {
   t.match(said(`${'a-'.repeat(126)}!`, v(36)), /^ENTRY_MALFORMED/);
   t.match(said('a'.repeat(5_000_000), v(36)), /^ENTRY_MALFORMED/);
   t.end();

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import t from 'tap';
 import { readAllowlistFlag, readFlag, renderFlag } from '../../../agent/kubelet/flag.ts';
 
@@ -8,7 +8,7 @@ const entriesOf = (...args: string[]): readonly string[] | undefined | string =>
   return reading.ok ? reading.entries : reading.problem.message.replace(/^[^:]*: /, '');
 };
 
-t.test('the flag is found in every spelling that pflag takes', (t) => {
+void t.test('the flag is found in every spelling that pflag takes', (t) => {
   t.same(entriesOf(`${F}=net.a,net.b`), ['net.a', 'net.b']);
   t.same(entriesOf(F, 'net.a,net.b'), ['net.a', 'net.b']);
   t.same(entriesOf('--allowed_unsafe_sysctls=net.a'), ['net.a']);
@@ -18,7 +18,7 @@ t.test('the flag is found in every spelling that pflag takes', (t) => {
   t.end();
 });
 
-t.test('absent, empty and repeated are three different things', (t) => {
+void t.test('absent, empty and repeated are three different things', (t) => {
   t.equal(entriesOf(), undefined);
   t.equal(entriesOf('--v=2', '--allowed-unsafe-sysctlsx=a', '--kubeconfig', '/k'), undefined);
   t.same(entriesOf(`${F}=`), []);
@@ -28,7 +28,7 @@ t.test('absent, empty and repeated are three different things', (t) => {
   t.end();
 });
 
-t.test('each occurrence says where it stands and how it is spelled', (t) => {
+void t.test('each occurrence says where it stands and how it is spelled', (t) => {
   t.same(readAllowlistFlag(['--v=2', `${F}=net.a`, '--allowed_unsafe_sysctls', 'net.b,c']), {
     ok: true,
     occurrences: [
@@ -41,7 +41,7 @@ t.test('each occurrence says where it stands and how it is spelled', (t) => {
   t.end();
 });
 
-t.test('the space form swallows the next word even if it is a flag', (t) => {
+void t.test('the space form swallows the next word even if it is a flag', (t) => {
   t.same(entriesOf(F, '--v=2'), ['--v=2']);
   t.same(entriesOf(F, F, 'net.a'), [F]);
   t.same(entriesOf(F, '--', `${F}=net.a`), ['--', 'net.a']);
@@ -49,7 +49,7 @@ t.test('the space form swallows the next word even if it is a flag', (t) => {
   t.end();
 });
 
-t.test('the value is one CSV record: blanks and empty fields stay, quotes are syntax', (t) => {
+void t.test('the value is one CSV record: blanks and empty fields stay, quotes are syntax', (t) => {
   t.same(entriesOf(`${F}=a,,b`), ['a', '', 'b']);
   t.same(entriesOf(`${F}=a,`), ['a', '']);
   t.same(entriesOf(`${F}=,a`), ['', 'a']);
@@ -65,13 +65,13 @@ t.test('the value is one CSV record: blanks and empty fields stay, quotes are sy
   t.end();
 });
 
-t.test('after -- there are no flags', (t) => {
+void t.test('after -- there are no flags', (t) => {
   t.equal(entriesOf('--v=2', '--', `${F}=net.a`), undefined);
   t.same(entriesOf(`${F}=net.a`, '--', `${F}=net.b`), ['net.a']);
   t.end();
 });
 
-t.test('a flag before it with its value, and a boolean, leave no doubt', (t) => {
+void t.test('a flag before it with its value, and a boolean, leave no doubt', (t) => {
   for (const before of [
     ['--kubeconfig', '/etc/kubernetes/kubelet.conf'],
     ['--kubeconfig=/etc/kubernetes/kubelet.conf'],
@@ -92,7 +92,7 @@ t.test('a flag before it with its value, and a boolean, leave no doubt', (t) => 
   t.end();
 });
 
-t.test('a word that the flag before may swallow is not read: neither found nor taken as absent', (t) => {
+void t.test('a word that the flag before may swallow is not read: neither found nor taken as absent', (t) => {
   const doubt = (before: string): string => `${F} may be the value of the flag before it, ${before}`;
   t.equal(entriesOf('--kubeconfig', `${F}=net.a`), doubt('--kubeconfig'));
   t.equal(entriesOf('--unheard-of', F, 'net.a'), doubt('--unheard-of'));
@@ -102,7 +102,7 @@ t.test('a word that the flag before may swallow is not read: neither found nor t
   t.end();
 });
 
-t.test('a flag with one dash, a foreign dash or none is said, not overlooked', (t) => {
+void t.test('a flag with one dash, a foreign dash or none is said, not overlooked', (t) => {
   for (const arg of [
     '-allowed-unsafe-sysctls=net.a',
     '\u2013allowed-unsafe-sysctls=net.a',
@@ -115,14 +115,14 @@ t.test('a flag with one dash, a foreign dash or none is said, not overlooked', (
   t.end();
 });
 
-t.test('both names of the flag together are a command line that no kubelet takes', (t) => {
+void t.test('both names of the flag together are a command line that no kubelet takes', (t) => {
   t.match(entriesOf(`${F}=net.a`, '--experimental-allowed-unsafe-sysctls=net.b'), /no kubelet knows both$/);
   const old = readAllowlistFlag(['--experimental-allowed-unsafe-sysctls=net.b']);
   t.equal(old.ok && old.experimental, true);
   t.end();
 });
 
-t.test('problems carry their code and a way out', (t) => {
+void t.test('problems carry their code and a way out', (t) => {
   const reading = readAllowlistFlag([F]);
   t.same(reading, {
     ok: false,
@@ -135,7 +135,7 @@ t.test('problems carry their code and a way out', (t) => {
   t.end();
 });
 
-t.test('other flags: the last one wins, in either form and spelling', (t) => {
+void t.test('other flags: the last one wins, in either form and spelling', (t) => {
   t.equal(readFlag(['--config=/a', '--config', '/b'], 'config'), '/b');
   t.equal(readFlag(['--healthz_port=0'], 'healthz-port'), '0');
   t.equal(readFlag(['--healthz-port', '10249'], '--healthz-port'), '10249');
@@ -146,7 +146,7 @@ t.test('other flags: the last one wins, in either form and spelling', (t) => {
   t.end();
 });
 
-t.test('a boolean flag without a value is true', (t) => {
+void t.test('a boolean flag without a value is true', (t) => {
   t.equal(readFlag(['--protect-kernel-defaults', '--v=2'], 'protect-kernel-defaults'), 'true');
   t.equal(readFlag(['--protect-kernel-defaults=false'], 'protect-kernel-defaults'), 'false');
   t.equal(readFlag(['--protect-kernel-defaults', 'false'], 'protect-kernel-defaults'), 'true');
@@ -154,7 +154,7 @@ t.test('a boolean flag without a value is true', (t) => {
   t.end();
 });
 
-t.test('the flag is written one way', (t) => {
+void t.test('the flag is written one way', (t) => {
   t.equal(renderFlag(['net.b', 'net.a*']), '--allowed-unsafe-sysctls=net.b,net.a*');
   t.equal(renderFlag([]), '--allowed-unsafe-sysctls=');
   t.equal(renderFlag(['net.a'], true), '--experimental-allowed-unsafe-sysctls=net.a');
@@ -164,7 +164,7 @@ t.test('the flag is written one way', (t) => {
 const entry = fc.stringMatching(/^[a-z0-9][a-z0-9_./-]{0,10}\*?$/);
 const entryList = fc.array(entry, { maxLength: 5 });
 
-t.test('what is written is read back, whatever stands around it', (t) => {
+void t.test('what is written is read back, whatever stands around it', (t) => {
   const around = fc.array(fc.constantFrom('--v=2', '--runonce', '--config=/a', '$X'), { maxLength: 3 });
   fc.assert(
     fc.property(entryList, fc.boolean(), around, around, (entries, experimental, before, after) => {
@@ -181,33 +181,36 @@ t.test('what is written is read back, whatever stands around it', (t) => {
   t.end();
 });
 
-t.test('no command line makes the reader throw, and its answer never holds a certain flag after --', (t) => {
-  const word = fc.constantFrom(
-    '--',
-    '-',
-    '',
-    F,
-    `${F}=a`,
-    '--x',
-    '--x=1',
-    '-v',
-    '--runonce',
-    'y',
-    '-x',
-    `${F}="`,
-  );
-  fc.assert(
-    fc.property(fc.array(word, { maxLength: 8 }), (args) => {
-      const reading = readAllowlistFlag(args);
-      if (!reading.ok) return reading.problem.code === 'KUBELET_FLAG_UNREADABLE';
-      return pflagReadings(args).every(
-        (entries) => JSON.stringify(entries) === JSON.stringify(reading.entries),
-      );
-    }),
-    { numRuns: 2000 },
-  );
-  t.end();
-});
+void t.test(
+  'no command line makes the reader throw, and its answer never holds a certain flag after --',
+  (t) => {
+    const word = fc.constantFrom(
+      '--',
+      '-',
+      '',
+      F,
+      `${F}=a`,
+      '--x',
+      '--x=1',
+      '-v',
+      '--runonce',
+      'y',
+      '-x',
+      `${F}="`,
+    );
+    fc.assert(
+      fc.property(fc.array(word, { maxLength: 8 }), (args) => {
+        const reading = readAllowlistFlag(args);
+        if (!reading.ok) return reading.problem.code === 'KUBELET_FLAG_UNREADABLE';
+        return pflagReadings(args).every(
+          (entries) => JSON.stringify(entries) === JSON.stringify(reading.entries),
+        );
+      }),
+      { numRuns: 2000 },
+    );
+    t.end();
+  },
+);
 
 /**
  * Oracle: every reading that pflag could arrive at, for every choice of which unknown flags take a value. Readings in

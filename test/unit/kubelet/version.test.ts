@@ -1,7 +1,7 @@
 import t from 'tap';
 import { isAtLeast, parseKubeletVersion } from '../../../agent/kubelet/version.ts';
 
-t.test('the version is read from what kubelets and nodes print', (t) => {
+void t.test('the version is read from what kubelets and nodes print', (t) => {
   const table: readonly (readonly [string, readonly [number, number, number, string]])[] = [
     ['Kubernetes v1.36.2\n', [1, 36, 2, 'v1.36.2']],
     ['v1.27.3+k3s1', [1, 27, 3, 'v1.27.3+k3s1']],
@@ -16,14 +16,14 @@ t.test('the version is read from what kubelets and nodes print', (t) => {
   t.end();
 });
 
-t.test('what holds no version of three numbers is unknown', (t) => {
+void t.test('what holds no version of three numbers is unknown', (t) => {
   for (const output of ['', 'Kubernetes', '1.36.2', 'v1.36', 'v1.36.2.1', 'xv1.36.2', 'v99999.1.1']) {
     t.equal(parseKubeletVersion(output), undefined, JSON.stringify(output));
   }
   t.end();
 });
 
-t.test('a major version above one is later than every minor', (t) => {
+void t.test('a major version above one is later than every minor', (t) => {
   t.equal(isAtLeast({ major: 2, minor: 0, patch: 0, text: 'v2.0.0' }, 29), true);
   t.equal(isAtLeast({ major: 1, minor: 28, patch: 9, text: 'v1.28.9' }, 29), false);
   t.equal(isAtLeast({ major: 1, minor: 29, patch: 0, text: 'v1.29.0' }, 29), true);
