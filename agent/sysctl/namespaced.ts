@@ -1,3 +1,4 @@
+import { unreachable } from '../errors.ts';
 import { normaliseName } from './names.ts';
 
 /** The kind of kernel namespace that holds its own copy of a sysctl; `none` is one value for the whole node. */
@@ -34,7 +35,7 @@ export function kubeletNamespace(name: string, era: AllowlistEra = 'exactNames')
     case 'dotsOnly':
       return key === 'kernel.sem' || /^kernel\.(shm|msg)/.test(key) ? 'ipc' : undefined;
     default:
-      return era satisfies never;
+      return unreachable(era);
   }
 }
 
