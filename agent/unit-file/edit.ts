@@ -114,20 +114,21 @@ function removeWord(text: string, origin: Origin, index: number): string {
   if (pieceAt(node, previous.end - 1) === top) return cut(previous.end, word.end);
   if (next !== undefined && pieceAt(node, next.start) === bottom) return cut(word.start, next.start);
 
-  const lastLine = pieceOf(node, bottom);
-  const continued = node.source.charAt(lastLine.end) === '\\';
-  const marker = lineEndAt(node.source, lastLine.end + (continued ? 1 : 0));
-  const end = lastLine.end + (continued ? 1 : 0) + marker.length;
   const start = pieceOf(node, top).start;
-  // Where the file ends without a newline it still does afterwards: the marker above the line goes instead.
-  const above =
-    marker === '' ? (/(?:\r\n|\n\r|[\r\n])?\0?$/.exec(node.source.slice(0, start))?.[0] ?? '') : '';
-  const shortened = cut(start - above.length, end);
-  if (continued) return shortened;
-  // The last line goes: the backslash above it would swallow the setting that follows.
-  const aboveEnd = pieceOf(node, top - 1).end;
-  const gap = /[ \t]*$/.exec(node.source.slice(0, aboveEnd))?.[0] ?? '';
-  return splice(shortened, nodeStart + aboveEnd - gap.length, nodeStart + aboveEnd + 1, '');
+  const lastLine = pieceOf(node, bottom);
+  const continued = node.source.charAt(lastLine.end) === '\\' ? 1 : 0;
+  const end = lastLine.end + continued + lineEndAt(node.source, lastLine.end + continued).length;
+  if (next !== undefined) return cut(start, end);
+
+  // Without the last line the backslash above it must go, or it would swallow the setting that follows.
+  const above = pieceOf(node, top - 1);
+  const gap = /[ \t]*$/.exec(node.source.slice(above.start, above.end))?.[0] ?? '';
+  const comments = above.end + 1 + lineEndAt(node.source, above.end + 1).length < start;
+  if (!comments) return cut(above.end - gap.length, word.end);
+  const shortened = cut(start, end);
+  return continued === 1
+    ? shortened
+    : splice(shortened, nodeStart + above.end - gap.length, nodeStart + above.end + 1, '');
 }
 
 function prove(before: string, after: string, origin: Origin, wanted: readonly WordMeaning[]): void {

@@ -43,7 +43,7 @@ export function scanWord(text: string, from: number, grammar: WordGrammar): Word
     if (character === '\\') {
       const escape: Escape = grammar === 'unit' ? decodeUnit(text, at, quote) : decodeValue(text, at);
       if (escape.kind === 'unreadable') return escape;
-      if (escape.text !== '') characters.push({ text: escape.text, start: at, end: escape.end, quote });
+      for (const part of escape.parts) characters.push({ ...part, quote });
       at = escape.end;
       continue;
     }
@@ -64,18 +64,18 @@ export function skipBlanks(text: string, from: number): number {
 }
 
 type Escape =
-  | { readonly kind: 'text'; readonly text: string; readonly end: number }
+  | { readonly kind: 'decoded'; readonly parts: readonly Omit<Character, 'quote'>[]; readonly end: number }
   | { readonly kind: 'unreadable'; readonly reason: string };
 
 function decodeValue(text: string, at: number): Escape {
   const next = characterAt(text, at + 1);
-  return { kind: 'text', text: next, end: at + 1 + next.length };
+  return decoded(at, next, at + 1 + next.length);
 }
 
 function decodeUnit(text: string, at: number, quote: Quote): Escape {
   if (at + 1 >= text.length) {
     return quote === ''
-      ? { kind: 'text', text: '\\', end: at + 1 }
+      ? decoded(at, '\\', at + 1)
       : { kind: 'unreadable', reason: `unbalanced quote ${quote}` };
   }
   const bytes: number[] = [];
@@ -86,12 +86,20 @@ function decodeUnit(text: string, at: number, quote: Quote): Escape {
     end += 4;
     if (byte < 0x80) break;
   }
-  if (bytes.length > 0) return decodeBytes(bytes, end);
+  if (bytes.length > 0) return decodeBytes(bytes, at, end);
   const escape = escapeAt(text, at);
   if (escape !== undefined) return escape;
-  // An unknown sequence stays, backslash and all, and swallows a blank or a quote that it stands before.
+  // An unknown sequence stays, backslash and all; a blank or a quote behind the backslash is then an ordinary character.
   const next = characterAt(text, at + 1);
-  return { kind: 'text', text: `\\${next}`, end: at + 1 + next.length };
+  const behind = at + 1 + next.length;
+  return {
+    kind: 'decoded',
+    parts: [
+      { text: '\\', start: at, end: at + 1 },
+      { text: next, start: at + 1, end: behind },
+    ],
+    end: behind,
+  };
 }
 
 const simpleEscapes: ReadonlyMap<string, string> = new Map([
@@ -110,14 +118,14 @@ const simpleEscapes: ReadonlyMap<string, string> = new Map([
 
 function escapeAt(text: string, at: number): Escape | undefined {
   const simple = simpleEscapes.get(text.charAt(at + 1));
-  if (simple !== undefined) return { kind: 'text', text: simple, end: at + 2 };
+  if (simple !== undefined) return decoded(at, simple, at + 2);
   const digits = /^(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}))/.exec(text.slice(at + 1, at + 10));
   if (digits === null) return undefined;
   const code = Number.parseInt(digits[1] ?? digits[2] ?? '', 16);
   const surrogate = code >= 0xd800 && code <= 0xdfff;
   if (code === 0 || code > 0x10ffff || (surrogate && digits[2] !== undefined)) return undefined;
   if (surrogate) return { kind: 'unreadable', reason: `\\${digits[0]} is not a character` };
-  return { kind: 'text', text: String.fromCodePoint(code), end: at + 1 + digits[0].length };
+  return decoded(at, String.fromCodePoint(code), at + 1 + digits[0].length);
 }
 
 function byteEscapeAt(text: string, at: number): number | undefined {
@@ -127,13 +135,17 @@ function byteEscapeAt(text: string, at: number): number | undefined {
   return byte === 0 || byte > 0xff ? undefined : byte;
 }
 
-function decodeBytes(bytes: readonly number[], end: number): Escape {
+function decodeBytes(bytes: readonly number[], at: number, end: number): Escape {
   try {
     const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-    return { kind: 'text', text: decoder.decode(Uint8Array.from(bytes)), end };
+    return decoded(at, decoder.decode(Uint8Array.from(bytes)), end);
   } catch {
     return { kind: 'unreadable', reason: 'byte escapes that are not UTF-8' };
   }
+}
+
+function decoded(start: number, text: string, end: number): Escape {
+  return { kind: 'decoded', parts: text === '' ? [] : [{ text, start, end }], end };
 }
 
 function characterAt(text: string, at: number): string {
