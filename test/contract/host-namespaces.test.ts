@@ -112,7 +112,7 @@ void test('a /proc that holds nothing makes everything unknown', async (t) => {
   t.strictSame(readNamespaces(t.testdir({})), { ...unknown, hostInit: 'notSeen' });
 });
 
-const inUserNamespace = readlinkSync('/proc/self/ns/user') !== `user:[${0xefff_fffd}]`;
+const inUserNamespace = readlinkSync('/proc/self/ns/user') !== 'user:[4026531837]';
 
 void test(
   'the numbers of the first namespaces are this kernel’s own',
