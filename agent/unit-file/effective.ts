@@ -1,5 +1,6 @@
-import { parse } from './parse.ts';
-import type { AssignmentNode } from './parse.ts';
+import { physicalLines } from './lines.ts';
+import { logicalLine, parse } from './parse.ts';
+import type { AssignmentNode, UnitNode } from './parse.ts';
 import { parseExec } from './exec.ts';
 import type { ExecCommand } from './exec.ts';
 
@@ -102,7 +103,7 @@ function* assignmentsOf(source: UnitSource, isFragment: boolean): Generator<Step
   const giveUp = isFragment ? 'unitRefused' : 'restOfFileIgnored';
   for (const [nodeIndex, node] of parse(source.text).nodes.entries()) {
     const origin: Origin = { path: source.path, line: node.line, nodeIndex };
-    if (isTooLong(node.source)) {
+    if (isTooLong(node)) {
       yield { kind: 'problem', problem: { origin, reason: 'a line of 1 MiB or more', effect: giveUp } };
       return;
     }
@@ -138,7 +139,17 @@ const unknownReasons = {
   noKey: "no name before '='",
 } as const;
 
-function isTooLong(source: string): boolean {
-  if (source.length * 3 < lineLimitBytes) return false;
-  return new TextEncoder().encode(source).length >= lineLimitBytes;
+function isTooLong(node: UnitNode): boolean {
+  if (node.source.length * 3 < lineLimitBytes) return false;
+  const joined = node.kind === 'assignment' ? logicalLine(node.source, node.pieces) : '';
+  return (
+    byteLength(joined) > lineLimitBytes ||
+    physicalLines(node.source).some(
+      ({ start, contentEnd }) => byteLength(node.source.slice(start, contentEnd)) >= lineLimitBytes,
+    )
+  );
+}
+
+function byteLength(text: string): number {
+  return new TextEncoder().encode(text).length;
 }

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import t from 'tap';
 import { argvOf, parseExec } from '../../../agent/unit-file/exec.ts';
 import type { ExecParse } from '../../../agent/unit-file/exec.ts';
@@ -51,13 +51,13 @@ const table: readonly (readonly [title: string, value: string, commands: readonl
 ];
 
 for (const [title, value, wanted] of table) {
-  t.test(title, (t) => {
+  void t.test(title, (t) => {
     t.same(commands(value), wanted);
     t.end();
   });
 }
 
-t.test('what systemd refuses is not parsed', (t) => {
+void t.test('what systemd refuses is not parsed', (t) => {
   const refused: readonly (readonly [string, string, boolean])[] = [
     ['/k "a', 'unbalanced quote "', true],
     [`-/k 'a`, "unbalanced quote '", false],
@@ -79,7 +79,7 @@ t.test('what systemd refuses is not parsed', (t) => {
   t.end();
 });
 
-t.test('commands before the fault in a line are kept', (t) => {
+void t.test('commands before the fault in a line are kept', (t) => {
   const parsed = exec('/k a ; /l "b');
   t.equal(parsed.ok, false);
   t.same(
@@ -89,7 +89,7 @@ t.test('commands before the fault in a line are kept', (t) => {
   t.end();
 });
 
-t.test('a word says where it stands in the source, quotes and continuation included', (t) => {
+void t.test('a word says where it stands in the source, quotes and continuation included', (t) => {
   const node = parse('[Service]\nExecStart = \\\n  -/k \\\n# x\n  "a \\\nb"c\n').nodes[1];
   if (node?.kind !== 'assignment') throw new Error('not an assignment');
   const parsed = parseExec(node);
@@ -107,7 +107,7 @@ const argument = fc
   )
   .filter((text) => !/[\n\0]/.test(text) && text.isWellFormed());
 
-t.test('a quoted argument reads back as itself, also on a line of its own', (t) => {
+void t.test('a quoted argument reads back as itself, also on a line of its own', (t) => {
   fc.assert(
     fc.property(argument, (text) => {
       for (const gap of [' ', ' \\\n', '\\\r\n  ']) {
@@ -121,7 +121,7 @@ t.test('a quoted argument reads back as itself, also on a line of its own', (t) 
   t.end();
 });
 
-t.test('a literal word is quoted only where it must be', (t) => {
+void t.test('a literal word is quoted only where it must be', (t) => {
   const spellings: readonly (readonly [string, string])[] = [
     ['--allowed-unsafe-sysctls=net.*,kernel.msg*', '--allowed-unsafe-sysctls=net.*,kernel.msg*'],
     ['a b', '"a b"'],
@@ -139,12 +139,12 @@ t.test('a literal word is quoted only where it must be', (t) => {
   t.end();
 });
 
-t.test('what cannot stand in a line is refused', (t) => {
+void t.test('what cannot stand in a line is refused', (t) => {
   for (const text of ['a\nb', '\0', '\uD800']) t.throws(() => quoteWord(text), { code: 'INTERNAL' });
   t.end();
 });
 
-t.test('a command from D-Bus is written so that it reads back', (t) => {
+void t.test('a command from D-Bus is written so that it reads back', (t) => {
   t.equal(renderExec('', '/usr/bin/kubelet', ['/usr/bin/kubelet', '$A', '5%']), '/usr/bin/kubelet $A 5%%');
   t.equal(renderExec('-', '/bin/k', ['kubelet', 'a b']), '@-/bin/k kubelet "a b"');
   t.equal(renderExec('@', '/bin/k', ['/bin/k', 'a']), '@/bin/k /bin/k a');

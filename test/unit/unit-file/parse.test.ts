@@ -1,6 +1,7 @@
 import { readFileSync, readdirSync } from 'node:fs';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import t from 'tap';
+import { unreachable } from '../../../agent/errors.ts';
 import { parse, stringify } from '../../../agent/unit-file/parse.ts';
 import type { UnitNode } from '../../../agent/unit-file/parse.ts';
 
@@ -29,7 +30,7 @@ const fragments = fc.constantFrom(
   'é',
 );
 
-t.test('any text comes back byte for byte', (t) => {
+void t.test('any text comes back byte for byte', (t) => {
   const texts = fc.oneof(
     fc.string({ unit: 'binary' }),
     fc.array(fc.oneof(fragments, fc.string()), { maxLength: 40 }).map((parts) => parts.join('')),
@@ -42,7 +43,7 @@ t.test('any text comes back byte for byte', (t) => {
   t.end();
 });
 
-t.test('every node knows the line it starts on', (t) => {
+void t.test('every node knows the line it starts on', (t) => {
   const texts = fc
     .array(fragments, { maxLength: 40 })
     .map((parts) => parts.join('').replaceAll(/[\r\0]/g, ''));
@@ -59,7 +60,7 @@ t.test('every node knows the line it starts on', (t) => {
   t.end();
 });
 
-t.test('the fixtures come back byte for byte', (t) => {
+void t.test('the fixtures come back byte for byte', (t) => {
   for (const name of readdirSync(fixtures)) {
     const text = readFileSync(new URL(name, fixtures), 'utf8');
     t.equal(stringify(parse(text)), text, name);
@@ -101,7 +102,7 @@ const table: readonly (readonly [title: string, text: string, nodes: readonly st
 ];
 
 for (const [title, text, nodes] of table) {
-  t.test(title, (t) => {
+  void t.test(title, (t) => {
     t.same(parse(text).nodes.map(summary), nodes);
     t.equal(stringify(parse(text)), text);
     t.end();
@@ -116,7 +117,10 @@ function summary(node: UnitNode): string {
       return `[${node.section ?? ''}] ${node.key}=${node.value}`;
     case 'unknown':
       return node.reason;
-    default:
+    case 'blank':
+    case 'comment':
       return node.kind;
+    default:
+      return unreachable(node);
   }
 }
