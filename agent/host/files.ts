@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
-import { access, copyFile, link, lstat, mkdir, open, readdir, readlink, rename, stat, symlink, unlink } from 'node:fs/promises';
+import { access, copyFile, link, lstat, mkdir, open, readdir, readlink, rename, rmdir, stat, symlink, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { AgentError } from '../errors.ts';
 import type { ObservedFile } from '../plan/observed.ts';
@@ -13,6 +13,8 @@ export interface HostFiles {
   /** Entries of a directory; empty where there is none. */
   list(hostPath: string): Promise<readonly ListedFile[]>;
   exists(hostPath: string): Promise<boolean>;
+  /** False on a read-only file system. */
+  isWritable(hostPath: string): Promise<boolean>;
   /**
    * Puts a whole file in place: temporary file in the same directory, fsync, rename, fsync of the directory.
    * Owner and mode are `attributes`; with `expected` the file must still be what was read (null: absent).
@@ -28,6 +30,8 @@ export interface HostFiles {
   restorePrevious(hostPath: string, previousPath: string): Promise<boolean>;
   /** Removes a file whatever it holds; one that is gone is fine. */
   discard(hostPath: string): Promise<void>;
+  /** Removes a directory that has nothing in it; any other stays. */
+  removeEmptyDirectory(hostPath: string): Promise<void>;
   /** Makes a symbolic link; one that is there is replaced. */
   symlink(target: string, hostPath: string): Promise<void>;
   /** Removes a file, if it still has the expected content. @throws AgentError like `replace`. */
@@ -76,6 +80,7 @@ export function hostFiles(root: string, relabel: Relabel = async () => Promise.r
         return false;
       }
     },
+    isWritable: async (hostPath) => isWritable(await below(hostPath)),
     async replace(hostPath, text, attributes, expected) {
       await replaceFile(await below(hostPath), hostPath, Buffer.from(text, 'utf8'), attributes, expected, relabel);
     },
@@ -106,6 +111,9 @@ export function hostFiles(root: string, relabel: Relabel = async () => Promise.r
           throw new AgentError('FILE_WRITE_FAILED', `removing ${hostPath}: ${String(error)}`, { cause: error });
         }
       });
+    },
+    async removeEmptyDirectory(hostPath) {
+      await rmdir(await below(hostPath)).catch(() => undefined);
     },
     async symlink(target, hostPath) {
       const directory = await below(path.dirname(hostPath));

@@ -14,6 +14,8 @@ export interface Systemd {
   version(): Promise<number | undefined>;
   /** `systemctl show UNIT`. A unit that does not exist has loadState `not-found`. */
   observe(unit: string): Promise<LoadedUnit>;
+  /** The few properties that tell whether the unit's process is still the same one and up. */
+  pulse(unit: string): Promise<UnitPulse>;
   /** `systemctl daemon-reload`. @throws AgentError RELOAD_FAILED, also when no answer came in time. */
   reload(): Promise<void>;
   /** `systemctl restart UNIT`, waiting for that very job. */
@@ -29,6 +31,14 @@ export interface Systemd {
   /** Calls back whenever systemd says that the unit changed. */
   watch(unit: string, changed: () => void): Promise<{ close(): Promise<void> }>;
   close(): Promise<void>;
+}
+
+export interface UnitPulse {
+  readonly activeState: string;
+  readonly subState: string;
+  readonly mainPid: number;
+  readonly invocationId: string;
+  readonly nRestarts: number;
 }
 
 export interface TransientTimer {
@@ -101,7 +111,7 @@ export function hostSystemd(bus: Bus, options: { deadlineMs: number; reloadDeadl
       id: asString(await u('Id')),
       names: asStrings(await u('Names')),
       loadState: asString(await u('LoadState')),
-      loadError: asStrings(await u('LoadError')).join(': '),
+      loadError: asStrings(await u('LoadError')).filter((part) => part !== '').join(': '),
       activeState: asString(await u('ActiveState')),
       subState: asString(await u('SubState')),
       fragmentPath: asString(await u('FragmentPath')),
@@ -187,6 +197,18 @@ export function hostSystemd(bus: Bus, options: { deadlineMs: number; reloadDeadl
   return {
     observe: async (unit) => callOr('SYSTEMD_CALL_FAILED', `reading ${unit} from systemd`, async () => observe(unit)),
     restart: resultOfJob,
+    async pulse(unit) {
+      return callOr('SYSTEMD_CALL_FAILED', `asking systemd about ${unit}`, async () => {
+        const path = await unitPath(unit);
+        return {
+          activeState: asString(await property(path, unitInterface, 'ActiveState')),
+          subState: asString(await property(path, unitInterface, 'SubState')),
+          mainPid: asNumber(await property(path, serviceInterface, 'MainPID')),
+          invocationId: asHex(await optional(path, unitInterface, 'InvocationID')),
+          nRestarts: asNumber(await optional(path, serviceInterface, 'NRestarts')),
+        };
+      });
+    },
     async version() {
       return callOr('SYSTEMD_CALL_FAILED', 'asking systemd for its version', async () => {
         const text = asString(await property(manager.path, manager.interface, 'Version'));

@@ -73,6 +73,8 @@ export interface ObservedProcess {
   readonly argv: readonly string[];
   readonly executable: string;
   readonly executableDeleted: boolean;
+  /** Of its environment only what the unit's command line names with `$`; the rest may be secret. */
+  readonly variables: Readonly<Record<string, string>>;
 }
 
 export type ObservedHealth = 'ok' | 'off' | 'unhealthy' | 'unknown';
@@ -97,6 +99,8 @@ export interface ObservedNode {
   readonly root: string;
   readonly unitName: string;
   readonly systemdVersion: number | undefined;
+  /** False where /etc is mounted read-only. */
+  readonly etcWritable: boolean;
   /** Undefined when systemd (or the image) has no such unit. */
   readonly unit: LoadedUnit | undefined;
   /** Fragment first, then drop-ins in load order. */
@@ -110,6 +114,8 @@ export interface ObservedNode {
   readonly kubeletVersion: string | undefined;
   readonly kernelRelease: string | undefined;
   readonly health: ObservedHealth;
+  /** Where /healthz listens, from flags and configuration. */
+  readonly healthz: { readonly address: string; readonly port: number };
   readonly pods: ObservedPods;
   /** Readings of every sysctl that the policy names (and of the kernel defaults the kubelet protects). */
   readonly sysctls: Readonly<Record<string, ObservedReading>>;

@@ -1,0 +1,48 @@
+import { sha256 } from '../host/files.ts';
+import type { AuditLine, Journal, Verdict } from '../transaction/journal.ts';
+import { previousPath, watchdogName } from '../transaction/watchdog.ts';
+import { removeGuard } from './guard.ts';
+import type { HostPorts, Report } from './ports.ts';
+
+const keptTransactions = 10;
+
+/**
+ * Ends a transaction whose fate is sealed: removes what only served its safety, then writes the verdict and one
+ * audit line. May be repeated; a failure to tidy up never changes the verdict.
+ */
+export async function closeJournal(host: HostPorts, journal: Journal, verdict: Verdict, report: Report): Promise<Journal> {
+  const { files, state, systemd } = host;
+  await systemd.stopTimer(watchdogName).catch(() => undefined);
+  await removeGuard(files).catch(() => undefined);
+  for (const file of journal.plan.files) await files.discard(previousPath(file.path)).catch(() => undefined);
+
+  const closed: Journal = { ...journal, state: verdict.kind, updatedAtMs: host.clock.now(), verdict };
+  await state.writeJournal(closed);
+  try {
+    await state.audit(auditLine(closed, verdict));
+  } catch (error) {
+    await report({ kind: 'auditFailed', message: String(error) });
+  }
+  await state.prune(keptTransactions).catch(() => undefined);
+  await report({ kind: 'closed', journal: closed });
+  return closed;
+}
+
+function auditLine(journal: Journal, verdict: Verdict): AuditLine {
+  const { plan } = journal;
+  return {
+    at: new Date(journal.updatedAtMs).toISOString(),
+    id: journal.id,
+    kind: journal.kind,
+    requestedBy: journal.requestedBy,
+    planHash: journal.planHash,
+    unit: plan.unit,
+    added: plan.entries.added,
+    removed: plan.entries.removed,
+    files: plan.files.map((file) => ({ path: file.path, before: file.before?.sha256 ?? null, after: file.after === null ? null : sha256(file.after) })),
+    verdict: verdict.kind,
+    by: verdict.by,
+    ...(verdict.code === undefined ? {} : { code: verdict.code }),
+    message: verdict.message,
+  };
+}

@@ -1,0 +1,236 @@
+import { AgentError, type Problem, problemOf } from '../errors.ts';
+import { sha256 } from '../host/files.ts';
+import type { FileChange } from '../plan/plan.ts';
+import type { Journal, Verdict } from '../transaction/journal.ts';
+import { probationFor, restartDeadline } from '../transaction/timing.ts';
+import type { RollbackStep } from '../transaction/steps.ts';
+import { previousPath } from '../transaction/watchdog.ts';
+import { closeJournal } from './close.ts';
+import type { HostPorts, Report } from './ports.ts';
+import { proveLoaded } from './prove.ts';
+import { watchProbation } from './probation.ts';
+
+export interface RollBackRequest {
+  /** Why. */
+  readonly problem: Problem;
+  readonly healthz: { readonly address: string; readonly port: number };
+  readonly by: Verdict['by'];
+  readonly report: Report;
+}
+
+export interface RollBackResult {
+  readonly kind: 'rolledBack' | 'broken';
+  readonly journal: Journal;
+  readonly problem: Problem;
+}
+
+const restartAttempts = 3;
+/** The old kubelet has proven itself before; it is only watched until a crash loop would show. */
+const oldKubeletProbationMs = 3_000;
+
+/**
+ * Puts the node back as it was before the transaction: files, sysctls, systemd, kubelet. Every step may be repeated,
+ * and may meet the host's watchdog doing the same. Where systemd does not answer, the watchdog finishes the work.
+ */
+export async function rollBack(host: HostPorts, journal: Journal, request: RollBackRequest): Promise<RollBackResult> {
+  const run = new RollBack(host, journal, request);
+  return run.run();
+}
+
+class RollBack {
+  private journal: Journal;
+  private readonly host: HostPorts;
+  private readonly request: RollBackRequest;
+  private readonly foreign: string[] = [];
+  private by: Verdict['by'];
+  private restored = false;
+
+  constructor(host: HostPorts, journal: Journal, request: RollBackRequest) {
+    this.host = host;
+    this.journal = journal;
+    this.request = request;
+    this.by = request.by;
+  }
+
+  async run(): Promise<RollBackResult> {
+    const complaints: Problem[] = [];
+    for (const step of ['claim', 'restoreFiles', 'restoreSysctls', 'reloadOld', 'proveOld', 'restartOld', 'observeOld'] as const) {
+      // After a failure the rest is still tried: a kubelet that runs matters more than a tidy account.
+      const complaint = await this.take(step);
+      if (complaint !== undefined) complaints.push(complaint);
+    }
+    const [complaint] = complaints;
+    if (complaint !== undefined && (await this.watchdogFinishes())) {
+      this.by = 'watchdog';
+      const still = await this.take('observeOld');
+      return this.close(still);
+    }
+    return this.close(complaint);
+  }
+
+  private async take(step: Exclude<RollbackStep, 'close'>): Promise<Problem | undefined> {
+    const { clock } = this.host;
+    const startedAt = clock.monotonic();
+    await this.request.report({ kind: 'stepStarted', step });
+    try {
+      await this.executors[step]();
+      await this.request.report({ kind: 'stepFinished', step, tookMs: clock.monotonic() - startedAt });
+      return undefined;
+    } catch (error) {
+      const problem = problemOf(error);
+      await this.request.report({ kind: 'stepFailed', step, code: problem.code, message: problem.message });
+      return problem;
+    }
+  }
+
+  private readonly executors: Readonly<Record<Exclude<RollbackStep, 'close'>, () => Promise<void>>> = {
+    claim: async () => this.claim(),
+    restoreFiles: async () => this.restoreFiles(),
+    restoreSysctls: async () => this.restoreSysctls(),
+    reloadOld: async () => {
+      if (this.plan.reload && !this.finishedByWatchdog()) await this.host.systemd.reload();
+    },
+    proveOld: async () => this.proveOld(),
+    restartOld: async () => this.restartOld(),
+    observeOld: async () => this.observeOld(),
+  };
+
+  /** From here on nobody can commit. If the watchdog was first, it is let finish. */
+  private async claim(): Promise<void> {
+    const { state } = this.host;
+    const { id } = this.journal;
+    if (!(await state.claim(id, 'armed', 'reverting'))) {
+      const token = await state.token(id);
+      if (token === 'fired' && (await this.watchdogFinishes())) this.by = 'watchdog';
+      else if (token === 'restored') this.by = this.by === 'agent' ? 'watchdog' : this.by;
+      this.restored = (await state.token(id)) === 'restored';
+    }
+    this.journal = { ...this.journal, state: 'reverting', updatedAtMs: this.host.clock.now() };
+    // A full disk must not stop a roll-back; the token already says that it is under way.
+    await state.writeJournal(this.journal).catch(() => undefined);
+  }
+
+  private async restoreFiles(): Promise<void> {
+    for (const [index, file] of [...this.plan.files.entries()].reverse()) await this.restoreFile(index, file);
+  }
+
+  private async restoreFile(index: number, file: FileChange): Promise<void> {
+    const { files, state } = this.host;
+    const found = await files.read(file.path).catch(() => undefined);
+    const isBefore = (found?.text ?? null) === (file.before?.text ?? null);
+    if (isBefore) return;
+    if (found !== undefined && found.text !== file.after) {
+      this.foreign.push(file.path);
+      await state.saveBackup(this.journal.id, `${index}.found`, found.text, found).catch(() => undefined);
+    }
+    if (file.before === null) {
+      await files.discard(file.path);
+      return;
+    }
+    const kept = await files.read(previousPath(file.path)).catch(() => undefined);
+    if (kept?.sha256 === sha256(file.before.text) && (await files.restorePrevious(file.path, previousPath(file.path)))) return;
+    await files.replace(file.path, file.before.text, file.before, found?.text ?? null);
+  }
+
+  private async restoreSysctls(): Promise<void> {
+    if (this.plan.sysctlWrites.length === 0) return;
+    const refused: string[] = [];
+    for (const write of this.plan.sysctlWrites) {
+      const result = await this.host.sysctls.write(write.name, write.before);
+      if (result.kind === 'refused') refused.push(`${write.name}: ${result.reason}`);
+    }
+    if (refused.length > 0) throw new AgentError('SYSCTL_WRITE_FAILED', `could not put back ${refused.join('; ')}`);
+  }
+
+  private async proveOld(): Promise<void> {
+    const { expectation } = this.plan;
+    if (expectation === undefined || !this.plan.reload) return;
+    const problem = proveLoaded(await this.host.systemd.observe(this.plan.unit), expectation, 'before');
+    if (problem !== undefined) throw new AgentError('ROLLBACK_FAILED', problem.message);
+  }
+
+  private async restartOld(): Promise<void> {
+    if (!this.plan.restart || !(await this.kubeletIsAnother())) return;
+    const { systemd } = this.host;
+    const deadlineMs = restartDeadline(await systemd.observe(this.plan.unit), this.host.deadlines);
+    let last = 'never tried';
+    for (let attempt = 0; attempt < restartAttempts; attempt += 1) {
+      await systemd.resetFailed(this.plan.unit);
+      const result = await systemd.restart(this.plan.unit, { deadlineMs });
+      if (result.kind === 'finished' && result.result === 'done') return;
+      last = result.kind === 'finished' ? result.result : result.kind === 'refused' ? result.reason : 'no answer';
+    }
+    throw new AgentError('ROLLBACK_FAILED', `the kubelet could not be started with its old command line: ${last}`);
+  }
+
+  private async observeOld(): Promise<void> {
+    if (!this.plan.restart) return;
+    const unit = await this.host.systemd.observe(this.plan.unit);
+    try {
+      await watchProbation(this.host, this.plan, {
+        probationMs: probationFor(oldKubeletProbationMs, unit),
+        healthz: this.request.healthz,
+        entries: [],
+        signal: new AbortController().signal,
+      });
+    } catch (error) {
+      throw new AgentError('ROLLBACK_FAILED', `after the roll-back ${problemOf(error).message}`, { cause: error });
+    }
+  }
+
+  private async close(complaint: Problem | undefined): Promise<RollBackResult> {
+    const { state } = this.host;
+    const { problem } = this.request;
+    if (complaint === undefined) {
+      for (const from of ['reverting', 'fired'] as const) await state.claim(this.journal.id, from, 'restored');
+      const verdict: Verdict = { kind: 'rolledBack', code: problem.code, message: problem.message, by: this.by, keptForeignFiles: this.foreign };
+      const journal = await closeJournal(this.host, this.journal, verdict, this.request.report).catch(() => ({ ...this.journal, verdict }));
+      return { kind: 'rolledBack', journal, problem };
+    }
+    // The watchdog stays armed: it may yet succeed where this process could not.
+    const verdict: Verdict = { kind: 'broken', code: 'ROLLBACK_FAILED', message: `${problem.message}; then ${complaint.message}`, by: this.by, keptForeignFiles: this.foreign };
+    this.journal = { ...this.journal, state: 'broken', updatedAtMs: this.host.clock.now(), verdict };
+    await state.writeJournal(this.journal).catch(() => undefined);
+    return {
+      kind: 'broken',
+      journal: this.journal,
+      problem: {
+        code: 'ROLLBACK_FAILED',
+        message: verdict.message,
+        next: `the old files are in ${state.backupPath(this.journal.id)}; put them back, reload systemd and start ${this.plan.unit}`,
+      },
+    };
+  }
+
+  private async kubeletIsAnother(): Promise<boolean> {
+    const pulse = await this.host.systemd.pulse(this.plan.unit);
+    const { baseline } = this.journal;
+    // The watchdog restarted it, or the node booted, with the old files.
+    if (this.restored) return pulse.activeState !== 'active';
+    return pulse.activeState !== 'active' || baseline === undefined || pulse.invocationId !== baseline.invocationId || pulse.mainPid !== baseline.mainPid;
+  }
+
+  private finishedByWatchdog(): boolean {
+    return this.restored;
+  }
+
+  /** Waits for the host's watchdog to say that it is done. False when it was never armed or time is up. */
+  private async watchdogFinishes(): Promise<boolean> {
+    const { state, clock, deadlines } = this.host;
+    const { id, watchdogAfterMs } = this.journal;
+    if (!this.plan.restart || (await state.token(id)) === 'none') return false;
+    const end = clock.monotonic() + watchdogAfterMs + deadlines.reloadMs + deadlines.restartMs;
+    while (clock.monotonic() < end) {
+      if ((await state.token(id)) === 'restored') {
+        this.restored = true;
+        return true;
+      }
+      await clock.sleep(deadlines.sampleMs);
+    }
+    return false;
+  }
+
+  private get plan(): Journal['plan'] {
+    return this.journal.plan;
+  }
+}

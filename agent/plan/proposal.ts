@@ -1,0 +1,37 @@
+import type { Problem } from '../errors.ts';
+import type { LoadedCommand, ObservedFile } from './observed.ts';
+import type { PlacementKind } from './plan.ts';
+
+export interface ProposedFile {
+  readonly path: string;
+  /** Null: there is none yet. */
+  readonly before: ObservedFile | null;
+  /** Null: it goes away. */
+  readonly after: string | null;
+}
+
+/** One way to bring an allowlist to the kubelet on this node: what it would write, and what systemd must then show. */
+export type Proposal =
+  | {
+      readonly ok: true;
+      readonly kind: PlacementKind;
+      readonly path: string;
+      readonly files: readonly ProposedFile[];
+      readonly reload: boolean;
+      readonly commandAfter: LoadedCommand;
+      /** Drop-ins that systemd must read afterwards. */
+      readonly dropIns: readonly string[];
+    }
+  | { readonly ok: false; readonly problem: Problem };
+
+/** What a placement is asked for. `exact`: entries that are not in `entries` must go as well. */
+export interface Wanted {
+  readonly entries: readonly string[];
+  readonly exact: boolean;
+}
+
+export function impossible(message: string, next: string): Proposal {
+  return { ok: false, problem: { code: 'PLACEMENT_IMPOSSIBLE', message, next } };
+}
+
+export type PossibleProposal = Extract<Proposal, { ok: true }>;

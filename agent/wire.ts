@@ -1,0 +1,107 @@
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import type { ObservationPorts } from './engine/observe.ts';
+import type { HostPorts } from './engine/ports.ts';
+import { AgentError } from './errors.ts';
+import { connectBus } from './host/bus.ts';
+import { systemClock } from './host/clock.ts';
+import { systemCommands } from './host/commands.ts';
+import { hostFiles, resolveInRoot } from './host/files.ts';
+import { probeHealthz } from './host/healthz.ts';
+import { kernelRelease, kubeletVersion, readProcess } from './host/kubelet-process.ts';
+import { selinuxRelabel } from './host/relabel.ts';
+import { runningPods } from './host/running-pods.ts';
+import { hostStateDirectory } from './host/state-directory.ts';
+import { hostSysctls } from './host/sysctls.ts';
+import { hostSystemd } from './host/systemd.ts';
+import { type Deadlines, defaultDeadlines } from './transaction/timing.ts';
+
+export interface NodeOptions {
+  /** The host's root as it is mounted here, or an image. */
+  readonly root: string;
+  readonly deadlines?: Deadlines;
+  /** Keep the bus connection up for as long as the agent runs. */
+  readonly reconnect?: boolean;
+}
+
+/** A node to look at and, where a systemd runs on it, to change. */
+export interface NodeConnection {
+  readonly observation: ObservationPorts;
+  /** Opens the state directory. @throws AgentError STATE_DIRECTORY_UNSAFE, or SYSTEMD_UNREACHABLE for an image. */
+  transactions(): Promise<HostPorts>;
+  close(): Promise<void>;
+}
+
+/**
+ * The one place where adapters are built. A root without a running systemd is an image: files only.
+ * @throws AgentError SYSTEMD_UNREACHABLE where systemd runs but its bus does not answer.
+ */
+export async function connectNode(options: NodeOptions): Promise<NodeConnection> {
+  const { root } = options;
+  const deadlines = options.deadlines ?? defaultDeadlines;
+  const commands = systemCommands;
+  const files = hostFiles(root, selinuxRelabel(commands, root));
+  const sysctls = hostSysctls({ commands });
+  const systemd = (await isBooted(root))
+    ? hostSystemd(
+        await connectBus(await resolveInRoot(root, '/run/dbus/system_bus_socket'), { deadlineMs: deadlines.callMs, reconnect: options.reconnect ?? false }),
+        { deadlineMs: deadlines.callMs, reloadDeadlineMs: deadlines.reloadMs },
+      )
+    : undefined;
+
+  return {
+    observation: {
+      files,
+      systemd,
+      sysctls,
+      process: readProcess,
+      kubeletVersion: async (executable, argvPrefix) => kubeletVersion(commands, { executable, argvPrefix, root }),
+      kernelRelease,
+      healthz: async (address, port) => probeHealthz({ address, port, deadlineMs: 2_000 }),
+      runningPods: async () => runningPods({ root }),
+    },
+    async transactions() {
+      if (systemd === undefined) throw new AgentError('SYSTEMD_UNREACHABLE', `no systemd runs under ${root}`);
+      const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+      return {
+        files,
+        systemd,
+        sysctls,
+        kubelet: {
+          process: async (pid) => Promise.resolve(readProcess(pid)),
+          healthz: async (address, port) => probeHealthz({ address, port, deadlineMs: 2_000 }),
+        },
+        state: await hostStateDirectory(root, identity(bootId)),
+        clock: systemClock,
+        deadlines,
+        bootId,
+      };
+    },
+    close: async () => systemd?.close(),
+  };
+}
+
+/** sd_booted(3): the directory that only a running systemd makes. The machine's own root must have one. */
+async function isBooted(root: string): Promise<boolean> {
+  if (existsSync(await resolveInRoot(root, '/run/systemd/system'))) return true;
+  if (path.resolve(root) !== '/') return false;
+  throw new AgentError('SYSTEMD_UNREACHABLE', 'this machine was not booted with systemd', {
+    next: "in a pod, mount the host's root and name it with --root; for an image, name its directory with --root",
+  });
+}
+
+function identity(bootId: string): Parameters<typeof hostStateDirectory>[1] {
+  return {
+    pid: process.pid,
+    bootId,
+    startTicks: String(readProcess(process.pid)?.startTicks ?? 0),
+    isAlive: (pid, startTicks) => {
+      try {
+        return String(readProcess(pid)?.startTicks) === startTicks;
+      } catch {
+        // It exists, and we may not look at it: better too careful.
+        return true;
+      }
+    },
+  };
+}
