@@ -45,13 +45,6 @@ const printerColumns = [
     description: 'Entries that the kubelet must allow.',
   },
   {
-    name: 'Sysctls',
-    type: 'string',
-    jsonPath: '.spec.sysctls[*].name',
-    description: 'Sysctls with an expected value on the node.',
-    priority: 1,
-  },
-  {
     name: 'Placement',
     type: 'string',
     jsonPath: '.spec.kubelet.placement',
