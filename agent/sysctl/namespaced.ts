@@ -1,4 +1,5 @@
 import { unreachable } from '../errors.ts';
+import { freshNetworkValue } from './fresh-namespace.ts';
 import { normaliseName } from './names.ts';
 
 /** The kind of kernel namespace that holds its own copy of a sysctl; `none` is one value for the whole node. */
@@ -50,7 +51,7 @@ export function kubeletNamespaced(name: string, version: KubeletMinor | undefine
  */
 export function namespaceOf(name: string): SysctlNamespace {
   const key = normaliseName(name);
-  if (key.startsWith('net.')) return nodeLevelNet.some((pattern) => pattern.test(key)) ? 'none' : 'net';
+  if (key.startsWith('net.')) return freshNetworkValue(key) === 'own' ? 'net' : 'none';
   if (key.startsWith('fs.mqueue.') || ipcNames.has(key)) return 'ipc';
   if (key === 'kernel.hostname' || key === 'kernel.domainname') return 'uts';
   // kernel.pid_max is one value for the node before kernel 6.14.
@@ -93,15 +94,3 @@ const ipcNames: ReadonlySet<string> = new Set([
   'kernel.sem_next_id',
   'kernel.shm_next_id',
 ]);
-
-const nodeLevelNet: readonly RegExp[] = [
-  /^net\.core\.(bpf_jit_|busy_|dev_weight|flow_limit_|netdev_budget|message_|[rw]mem_(max|default)$)/,
-  /^net\.core\.(default_qdisc|devconf_inherit_init_net|netdev_max_backlog|netdev_rss_key|rps_sock_flow_entries)$/,
-  /^net\.core\.max_skb_frags$/,
-  /^net\.ipv4\.(tcp_mem|udp_mem|tcp_max_orphans|tcp_low_latency|fib_sync_mem|tcp_allowed_congestion_control)$/,
-  /^net\.ipv4\.(inet_peer_|cipso_|route\.(gc_|max_size$|error_|redirect_))/,
-  /^net\.ipv[46]\.neigh\.default\./,
-  /^net\.ipv6\.(mld_|calipso_)/,
-  /^net\.nf_conntrack_max$/,
-  /^net\.netfilter\.(nf_log_all_netns|nf_conntrack_(buckets|expect_max|max))$/,
-];

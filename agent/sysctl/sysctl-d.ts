@@ -1,3 +1,4 @@
+import { globMatches, isGlob } from './glob.ts';
 import { fromProcPath, toProcPath } from './names.ts';
 import type { SysctlAssignment } from './sysctl-lines.ts';
 import { readSysctlLines } from './sysctl-lines.ts';
@@ -39,7 +40,10 @@ export function sourceOf(name: string, files: readonly SysctlFile[]): SysctlSour
   const assignments = effectiveAssignments(files);
   const exact = assignments.get(key);
   const winner =
-    exact ?? [...assignments.values()].findLast((glob) => glob.value !== undefined && globMatches(glob, key));
+    exact ??
+    [...assignments.values()].findLast(
+      (glob) => glob.value !== undefined && isGlob(glob.key) && globMatches(glob.key, key),
+    );
   return winner?.value === undefined
     ? undefined
     : { path: winner.path, line: winner.line, value: winner.value };
@@ -105,22 +109,6 @@ function effectiveAssignments(files: readonly SysctlFile[]): ReadonlyMap<string,
     }
   }
   return assignments;
-}
-
-function globMatches(glob: PlacedAssignment, key: string): boolean {
-  if (!/[*?[]/.test(glob.key)) return false;
-  return globExpression(glob.key).test(key);
-}
-
-/** glob(3): a star and a question mark stay within one directory; `[!a]` is negated. */
-function globExpression(glob: string): RegExp {
-  const source = glob.replace(/\[!?\]?[^\]/]*\]|[^]/g, (token) => {
-    if (token === '*') return '[^/]*';
-    if (token === '?') return '[^/]';
-    if (token.length > 1) return token.replace(/^\[!/, '[^').replaceAll('\\', '\\\\');
-    return token.replace(/[\\^$.*+?()[\]{}|/]/, '\\$&');
-  });
-  return new RegExp(`^${source}$`);
 }
 
 function nameInDirectory(path: string): string | undefined {

@@ -22,7 +22,7 @@ export function readSysctlLines(text: string): readonly SysctlAssignment[] {
 }
 
 function readLine(line: string): Omit<SysctlAssignment, 'line'> | undefined {
-  const stripped = line.replace(/^[ \t\r]+|[ \t\r]+$/g, '');
+  const stripped = strip(line);
   if (stripped === '' || /^[#;]/.test(stripped)) return undefined;
   const assigns = stripped.includes('=');
   const optional = stripped.startsWith('-');
@@ -30,17 +30,18 @@ function readLine(line: string): Omit<SysctlAssignment, 'line'> | undefined {
 
   const [pair] = Object.entries(parse(shield(optional ? stripped.slice(1) : stripped)));
   if (pair === undefined) return undefined;
-  const key = pathKey(unshield(pair[0]));
+  const key = pathKey(strip(unshield(pair[0])));
   if (key === '') return undefined;
   // `ini` turns true, false and null into themselves; as text they are what stood there.
-  return { key, value: assigns ? unshield(String(pair[1])) : undefined };
+  return { key, value: assigns ? strip(unshield(String(pair[1]))) : undefined };
 }
 
-// On their own `ini` would end values at ; and #, strip quotes, see sections and arrays in brackets, read backslashes
-// as escapes, drop `__proto__`, and trim more kinds of blanks than systemd. A shielded letter is none of these.
+// On its own `ini` would end values at ; and #, strip quotes, see sections and arrays in brackets, read backslashes as
+// escapes, drop `__proto__`, split a dotted name whose value is null, and trim more kinds of blanks than systemd. A
+// shielded letter is none of these.
 function shield(line: string): string {
   return line.replace(
-    /[^A-Za-z0-9./*?= \t-]/g,
+    /[^A-Za-z0-9/*?= \t-]/g,
     (letter) => `%${letter.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
 }
@@ -57,4 +58,8 @@ function pathKey(name: string): string {
     .split('/')
     .filter((part) => part !== '' && part !== '.')
     .join('/');
+}
+
+function strip(text: string): string {
+  return text.replace(/^[ \t\r]+|[ \t\r]+$/g, '');
 }
