@@ -11,6 +11,7 @@ import {
   place,
   type PodFixture,
 } from '../support/host/bundles.ts';
+import { cannotRunContainerd, startContainerd } from '../support/host/containerd.ts';
 import { fakeRunningPods } from '../support/host/running-pods.ts';
 
 const tasks = '/run/containerd/io.containerd.runtime.v2.task';
@@ -219,3 +220,20 @@ void test('links inside the root lead nowhere out of it', async (t) => {
   symlinkSync('/run', path.join(root, 'host', 'run'));
   t.match(await readRunningPods({ root: path.join(root, 'host') }), { kind: 'unknown' });
 });
+
+void test(
+  'pods of a real containerd are found as long as they run',
+  { skip: cannotRunContainerd() },
+  async (t) => {
+    const containerd = await startContainerd(t);
+    const question = { root: containerd.root, endpoint: 'unix:///run/containerd/containerd.sock' };
+    const nobody = { kind: 'known', pods: [], runtime: 'containerd' } as const;
+    t.strictSame(await readRunningPods(question), nobody);
+    await containerd.run('a1', containerdSandbox(web));
+    t.strictSame(await readRunningPods(question), { ...nobody, pods: [running(web)] });
+    await containerd.run('b2', containerdSandbox(plain));
+    await containerd.run('c3', containerdContainer(plain, 'proxy'));
+    await containerd.remove('a1');
+    t.strictSame(await readRunningPods(question), { ...nobody, pods: [running(plain)] });
+  },
+);
