@@ -61,7 +61,8 @@ export function parseEnvFile(text: string, options: EnvOptions): EnvFile {
       dependsOnVersion ||= comment.continued;
       at = comment.end;
     } else {
-      const equals = equalsAfter(text, at);
+      // A first character begins the name, even when it is the =.
+      const equals = equalsAfter(text, at + 1);
       const line = lineOf(at);
       if (equals === undefined) {
         at = endOfLine(text, at);

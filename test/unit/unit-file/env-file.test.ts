@@ -29,6 +29,7 @@ const table: readonly (readonly [title: string, text: string, values: readonly s
   ['what follows on from export is ignored', 'export A=1\nB=2\n', ['B=2']],
   ['a line without = is ignored', 'A\nB=2\n', ['B=2']],
   ['a name that is none is ignored with its whole value', '1A="x\nB=3"\nB=2\n', ['B=2']],
+  ['a line that begins with = looks for another one', '="x\nB=1\n=C=2\n', ['B=1']],
   ['a byte order mark spoils the first name', '\uFEFFA=1\nB=2\n', ['B=2']],
 ];
 
