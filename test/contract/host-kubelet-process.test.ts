@@ -145,17 +145,22 @@ void test('a name full of parentheses and blanks does not confuse the fields of 
 });
 
 void test('a zombie is no process', async (t) => {
-  // The shell becomes sleep, which never reaps the child that the shell left.
-  const parent = spawn('/bin/sh', ['-c', ': & echo $!; exec sleep 1000'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  // The shell becomes sleep, which never reaps the child that the shell left: it ends once nothing can read any more.
+  const script = 'read line <&3 & echo $!; exec sleep 1000';
+  const parent = spawn('/bin/sh', ['-c', script], { stdio: ['ignore', 'pipe', 'inherit', 'pipe'] });
   t.teardown(async () => {
     parent.kill('SIGKILL');
     await once(parent, 'exit');
   });
-  const [chunk] = (await once(parent.stdout, 'data')) as [Buffer];
+  const [chunk] = (await once(parent.stdout ?? parent, 'data')) as [Buffer];
   const pid = Number(chunk.toString());
-  while (!/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))) await new Promise(setImmediate);
+  const becomes = async (file: string, wanted: RegExp): Promise<void> => {
+    while (!wanted.test(readFileSync(file, 'utf8'))) await new Promise(setImmediate);
+  };
+  await becomes(`/proc/${parent.pid}/comm`, /^sleep$/m);
+  t.equal(readProcess(pid)?.pid, pid);
+  parent.stdio[3]?.destroy();
+  await becomes(`/proc/${pid}/status`, /^State:\s+Z/m);
   t.equal(readProcess(pid), undefined);
 });
 
