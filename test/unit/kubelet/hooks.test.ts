@@ -50,6 +50,21 @@ void t.test('commands inside a shell are looked at one by one', (t) => {
   t.end();
 });
 
+void t.test("rke2's own way to end its leftovers is a warning, and only word for word", (t) => {
+  const leftovers = (what: string, unit = 'rke2-agent'): string =>
+    judge(
+      'execStopPost',
+      '/bin/sh',
+      '-c',
+      `systemd-cgls /system.slice/${unit}.service | grep -Eo '[0-9]+ (${what})' | awk '{print $1}' | xargs -r kill`,
+    );
+  t.equal(leftovers('containerd|kubelet'), 'warning');
+  t.equal(leftovers('containerd|kubelet', 'rke2-server'), 'warning');
+  t.match(leftovers('containerd|kubelet|pause'), /^UNIT_STOP_UNSAFE/);
+  t.match(leftovers('containerd|kubelet', 'kubelet'), /^UNIT_STOP_UNSAFE/);
+  t.end();
+});
+
 void t.test('ending the kubelet itself, and saying so, is harmless', (t) => {
   for (const text of [
     '/bin/kill -s TERM $MAINPID',
