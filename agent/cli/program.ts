@@ -1,0 +1,107 @@
+import { Command, CommanderError } from 'commander';
+import { problemOf } from '../errors.ts';
+import type { CliContext } from './context.ts';
+import { exitCodeHelp, type ExitCode, exitCodes } from './exit-codes.ts';
+import { jsonCommand } from './json.ts';
+import { type Output, withForce, withOutput, withPolicy, withRoot } from './options.ts';
+import { refuse } from './refuse.ts';
+
+/** Runs one command line (without the names of node and script) to its exit code. Never throws. */
+export async function runProgram(argv: readonly string[], context: CliContext): Promise<ExitCode> {
+  const run: Run = { exitCode: exitCodes.internal, command: undefined };
+  const program = buildProgram(context, run);
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+    return run.exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return codeOfCommander(error);
+    const output = run.command?.opts<{ output?: Output }>().output ?? 'text';
+    return refuse(context, jsonCommand(run.command?.name() ?? ''), output, [problemOf(error)]);
+  }
+}
+
+/** What an action leaves behind for whoever started the program. */
+interface Run {
+  exitCode: ExitCode;
+  command: Command | undefined;
+}
+
+/** A command's code is loaded when it is called: `--help` and `--version` need none of it. */
+type Load<Options> = () => Promise<(context: CliContext, options: Options) => Promise<ExitCode>>;
+
+function buildProgram(context: CliContext, run: Run): Command {
+  const program = new Command('kubelet-sysctl-agent')
+    .description('Allows unsafe sysctls on kubelets, and never leaves a node worse than it was.')
+    .version(context.agentVersion, '--version', 'print the version')
+    .helpOption('--help', 'print this help')
+    .helpCommand(false)
+    .exitOverride()
+    .showHelpAfterError('Run it with --help for all options.')
+    .configureOutput({
+      writeOut: (text) => context.stdout.write(text),
+      writeErr: (text) => context.stderr.write(text),
+      getOutHelpWidth: () => context.stdout.columns,
+      getErrHelpWidth: () => context.stderr.columns,
+      getOutHasColors: () => context.stdout.colour,
+      getErrHasColors: () => context.stderr.colour,
+    });
+
+  const action =
+    <Options>(load: Load<Options>) =>
+    async (options: Options, command: Command): Promise<void> => {
+      run.command = command;
+      run.exitCode = await (await load())(context, options);
+    };
+  const command = (name: string, description: string, example: string, codes: readonly ExitCode[]): Command =>
+    program.command(name).description(description).addHelpText('after', helpTail(example, codes));
+
+  withForce(
+    withPolicy(
+      withRoot(
+        withOutput(
+          command(
+            'plan',
+            'Shows what would change on this node, and why. Touches nothing.',
+            planExample,
+            [0, 2, 3, 64],
+          ),
+        ),
+      ),
+    ),
+  ).action(action(async () => (await import('./plan.ts')).plan));
+
+  withForce(
+    withPolicy(
+      withRoot(
+        withOutput(
+          command(
+            'apply',
+            'Carries the plan out, once, and waits for the verdict.',
+            applyExample,
+            [0, 3, 4, 5, 64],
+          ),
+        ),
+      ),
+    ),
+  ).action(action(async () => (await import('./apply.ts')).apply));
+
+  program.addHelpText('after', '\nEvery option has an environment variable: --log-level is KSA_LOG_LEVEL.');
+  return program;
+}
+
+function codeOfCommander(error: CommanderError): ExitCode {
+  return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
+}
+
+function helpTail(example: string, codes: readonly ExitCode[]): string {
+  const lines = codes.map((code) => `  ${String(code).padStart(2)}  ${exitCodeHelp[code]}`);
+  return `\nExample:\n${example.trimEnd()}\n\nExit codes:\n${lines.join('\n')}`;
+}
+
+const planExample = `
+  kubelet-sysctl-agent plan --allow net.core.somaxconn
+  kubelet-sysctl-agent plan --policy policy.yaml --output json`.slice(1);
+
+const applyExample = `
+  kubelet-sysctl-agent apply --allow 'net.core.somaxconn,net.ipv4.tcp_*'
+  kubelet-sysctl-agent apply --policy /etc/kubelet-sysctl-agent --root /host`.slice(1);

@@ -1,0 +1,72 @@
+/** How text is laid out where it goes. */
+export interface Page {
+  /** In characters. */
+  readonly width: number;
+  readonly colour: boolean;
+}
+
+export type Tone = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
+
+const codes: Readonly<Record<Tone, readonly [number, number]>> = {
+  bold: [1, 22],
+  dim: [2, 22],
+  red: [31, 39],
+  green: [32, 39],
+  yellow: [33, 39],
+  cyan: [36, 39],
+};
+
+/** Text in a tone where the page has colours; otherwise as it is. */
+export function paint(page: Page, tone: Tone, text: string): string {
+  const [on, off] = codes[tone];
+  return page.colour && text !== '' ? `\u001b[${on}m${text}\u001b[${off}m` : text;
+}
+
+/** Makes control characters visible: what a node's files say must not steer the reader's terminal. */
+export function visible(text: string): string {
+  // oxlint-disable-next-line no-control-regex -- these are the characters that are looked for
+  return text.replaceAll(
+    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
+    (character) => {
+      const code = character.codePointAt(0) ?? 0;
+      return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16)}`;
+    },
+  );
+}
+
+/** Breaks at blanks so that no line exceeds the width; `first` leads the first line, blanks as wide the others. */
+export function wrap(
+  text: string,
+  width: number,
+  first = '',
+  rest = ' '.repeat(first.length),
+): readonly string[] {
+  const lines: string[] = [];
+  let line = first;
+  let empty = true;
+  for (const word of visible(text)
+    .split(/\s+/)
+    .filter((candidate) => candidate !== '')) {
+    if (!empty && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = rest;
+      empty = true;
+    }
+    line += empty ? word : ` ${word}`;
+    empty = false;
+  }
+  return [...lines, line.trimEnd()];
+}
+
+/** Text on the left, text on the right edge; at least two blanks between them. */
+export function spread(left: string, right: string, width: number): string {
+  return `${left}${' '.repeat(Math.max(2, width - left.length - right.length))}${right}`;
+}
+
+/** 85 ms, 1.2 s, 2 min 5 s. */
+export function duration(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 10_000 ? 1 : 0)} s`;
+  const seconds = Math.round(ms / 1000);
+  return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+}

@@ -1,0 +1,65 @@
+import { hostname, userInfo } from 'node:os';
+import type { CliContext, Sink } from './cli/context.ts';
+import { runProgram } from './cli/program.ts';
+import { systemClock } from './host/clock.ts';
+
+/** Filled in by the build. */
+declare const AGENT_VERSION: string | undefined;
+
+// argv → exit code. Nothing below this file reads process.argv or ends the process.
+const interruption = new AbortController();
+let signalsHeld = false;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt);
+for (const stream of [process.stdout, process.stderr]) stream.on('error', ignoreClosedPipe);
+void main();
+
+async function main(): Promise<void> {
+  process.exitCode = await runProgram(process.argv.slice(2), contextOf(process.env));
+}
+
+/** The first signal rolls back a transaction under way. The second ends us at once: the watchdog carries the rest. */
+function interrupt(): void {
+  if (!signalsHeld || interruption.signal.aborted) process.exit(130);
+  interruption.abort(new Error('stopped by a signal'));
+}
+
+/** Whoever read our output may leave (`| head`, a lost terminal): that must not stop a transaction half-way. */
+function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
+}
+
+function contextOf(env: NodeJS.ProcessEnv): CliContext {
+  return {
+    stdout: sinkOf(process.stdout, env),
+    stderr: sinkOf(process.stderr, env),
+    clock: systemClock,
+    signal: interruption.signal,
+    holdSignals: () => {
+      signalsHeld = true;
+    },
+    agentVersion: typeof AGENT_VERSION === 'undefined' ? 'dev' : AGENT_VERSION,
+    nodeName: env['KSA_NODE_NAME'] || env['NODE_NAME'] || hostname(),
+    requestedBy: env['KSA_REQUESTED_BY'] || (env['SUDO_USER'] ? `${env['SUDO_USER']} (sudo)` : userName()),
+    connectNode: async (options) => (await import('./wire.ts')).connectNode(options),
+  };
+}
+
+function sinkOf(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv): Sink {
+  // Wider lines are no easier to read; a stream that is no terminal has no width.
+  const columns = Math.max(40, Math.min(stream.columns ?? 80, 80));
+  return {
+    write: (text) => void stream.write(text),
+    isTerminal: stream.isTTY && env['TERM'] !== 'dumb',
+    columns,
+    colour: stream.isTTY && env['TERM'] !== 'dumb' && !env['NO_COLOR'],
+  };
+}
+
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    // A container's user need not be in /etc/passwd.
+    return `uid ${process.getuid?.() ?? 'unknown'}`;
+  }
+}
