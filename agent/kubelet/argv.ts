@@ -38,7 +38,7 @@ export function walkFlags(args: readonly string[]): readonly FlagWord[] {
     }
     const flag = flagAt(args, index, certain && !mayHaveEnded);
     if (flag !== undefined) flags.push(flag);
-    certain = flag === undefined || flag.words === 2 || !maySwallow(flag);
+    certain = flag === undefined || !maySwallow(flag);
     index += flag?.words ?? 1;
   }
   return flags;

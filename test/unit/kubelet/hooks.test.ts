@@ -111,6 +111,7 @@ void t.test('what every start changes on the node is a warning', (t) => {
     '/bin/systemctl restart systemd-sysctl.service',
     '/bin/rm -f /var/lib/kubelet/cpu_manager_state',
     '/usr/bin/docker run --rm -v /opt/bin:/opt/bin:rw image cp /kubelet /opt/bin',
+    '/usr/bin/docker run --rm -d -v /opt/bin:/opt/bin:rw image',
     '/usr/bin/docker pull image',
     '/usr/bin/curl -o /opt/bin/kubelet https://example.com/kubelet',
   ]) {

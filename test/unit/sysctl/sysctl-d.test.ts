@@ -79,7 +79,7 @@ void t.test('what an INI reader would take as syntax is part of the value', (t) 
 void t.test(
   'files are read by name over all directories; the stronger directory hides a file of the same name',
   (t) => {
-    const order = inReadingOrder([
+    const files = [
       file('/etc/sysctl.conf', ''),
       file('/usr/lib/sysctl.d/50-default.conf', ''),
       file('/etc/sysctl.d/99-a.conf', ''),
@@ -89,14 +89,18 @@ void t.test(
       file('/etc/sysctl.d/README', ''),
       file('/etc/sysctl.d/sub/1.conf', ''),
       file('/srv/1.conf', ''),
-    ]).map(({ path }) => path);
-    t.same(order, [
+    ];
+    const wanted = [
       '/etc/sysctl.d/10-c.conf',
       '/run/sysctl.d/50-default.conf',
       '/usr/local/lib/sysctl.d/9-b.conf',
       '/etc/sysctl.d/99-a.conf',
       '/etc/sysctl.conf',
-    ]);
+    ];
+    for (const given of [files, files.toReversed()]) {
+      const order = inReadingOrder(given).map(({ path }) => path);
+      t.same(order, wanted);
+    }
     t.end();
   },
 );
