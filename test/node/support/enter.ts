@@ -33,6 +33,7 @@ const environment = {
   LANG: 'C.UTF-8',
   SYSTEMD_PAGER: '',
   SYSTEMD_COLORS: '0',
+  SYSTEMD_LOG_COLOR: '0',
 };
 
 /** Starts a command in all namespaces of a process, with an environment of its own and `/` as its directory. */

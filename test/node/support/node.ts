@@ -183,9 +183,12 @@ export class TestNode {
   async waitForKubelet(deadlineMs = 20_000): Promise<void> {
     await this.waitFor(
       async () => {
-        const shown = await this.systemctl('show', '-p', 'ActiveState,SubState,Job', this.unit);
+        const shown = await this.systemctl('show', '-p', 'ActiveState,SubState,Job,ExecMainPID', this.unit);
         if (!shown.includes('ActiveState=active\nSubState=running') || /^Job=\d/m.test(shown)) return false;
-        return this.layout.healthz === null || (await this.healthz())?.body === 'ok';
+        if (this.layout.healthz !== null) return (await this.healthz())?.body === 'ok';
+        // No health endpoint: the stand-in writes its process id once it took the allowlist.
+        const started = this.read('/run/standin-kubelet/pid').toString().trim();
+        return shown.includes(`ExecMainPID=${started}\n`) || shown.endsWith(`ExecMainPID=${started}`);
       },
       { what: `${this.unit} on ${this.name} to be active and healthy`, deadlineMs },
     );
