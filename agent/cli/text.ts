@@ -22,17 +22,17 @@ export function paint(page: Page, tone: Tone, text: string): string {
   return page.colour && text !== '' ? `\u001b[${on}m${text}\u001b[${off}m` : text;
 }
 
-/** Makes control characters visible: what a node's files say must not steer the reader's terminal. */
+/** Makes control characters visible, but for tabs: what a node's files say must not steer the reader's terminal. */
 export function visible(text: string): string {
-  // oxlint-disable-next-line no-control-regex -- these are the characters that are looked for
-  return text.replaceAll(
-    /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
-    (character) => {
-      const code = character.codePointAt(0) ?? 0;
-      return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16)}`;
-    },
-  );
+  return text.replaceAll(steering, (character) => {
+    const code = character.codePointAt(0) ?? 0;
+    if (character === '\t') return character;
+    return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16)}`;
+  });
 }
+
+// Controls, line and paragraph separators, and what turns the direction of writing.
+const steering = /[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]/gu;
 
 /** Breaks at blanks so that no line exceeds the width; `first` leads the first line, blanks as wide the others. */
 export function wrap(
@@ -44,9 +44,10 @@ export function wrap(
   const lines: string[] = [];
   let line = first;
   let empty = true;
-  for (const word of visible(text)
+  for (const word of text
     .split(/\s+/)
-    .filter((candidate) => candidate !== '')) {
+    .filter((candidate) => candidate !== '')
+    .map(visible)) {
     if (!empty && line.length + 1 + word.length > width) {
       lines.push(line);
       line = rest;
