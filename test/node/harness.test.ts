@@ -1,5 +1,10 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { execa } from 'execa';
 import { test } from 'tap';
-import { bootNode, nodeTierUnavailable } from './support/node.ts';
+import { readLayout } from './support/layout.ts';
+import { sweepLeftovers } from './support/leftovers.ts';
+import { bootNode, nodeTierUnavailable, waitFor } from './support/node.ts';
+import { layoutsDirectory, nodesDirectory } from './support/project.ts';
 
 const skip = nodeTierUnavailable() ?? false;
 
@@ -8,10 +13,12 @@ for (const layout of ['icp', 'kubeadm']) {
     const node = await bootNode({ layout }, t);
 
     t.equal(await node.property('ActiveState'), 'active');
-    t.match(await node.healthz(), { status: 200, body: 'ok' });
-    const before = await node.admit('net.core.somaxconn=512');
-    t.notOk(before.admitted);
-    t.match(before.message, 'forbidden sysctl: "net.core.somaxconn"');
+    t.same(await node.healthz(), { status: 200, body: 'ok' });
+    const words = layout === 'icp' ? ['Pod ', 'whitelisted'] : ['Pod was rejected: ', 'allowlisted'];
+    t.same(await node.admit('net.core.somaxconn=512'), {
+      admitted: false,
+      message: `${words[0]}forbidden sysctl: "net.core.somaxconn" not ${words[1]}\nSysctlForbidden`,
+    });
 
     const boot = await node.bootId();
     node.write('/etc/kept', 'over a power cut');
@@ -20,6 +27,109 @@ for (const layout of ['icp', 'kubeadm']) {
     t.not(await node.bootId(), boot);
     t.equal(node.read('/etc/kept').toString(), 'over a power cut');
     t.notOk(node.exists('/run/lost'));
-    t.match(await node.healthz(), { status: 200, body: 'ok' });
+    t.same(await node.healthz(), { status: 200, body: 'ok' });
+  });
+}
+
+void test('every layout boots as it says, several nodes at a time', { skip }, async (t) => {
+  const names = readdirSync(layoutsDirectory);
+  const boot = async (name: string): Promise<void> => {
+    const node = await bootNode({ layout: name });
+    const { active } = readLayout(name);
+    t.equal(await node.property('ActiveState'), active ? 'active' : 'inactive', name);
+    t.equal(await node.property('NRestarts'), '0', name);
+    await node.dispose();
+  };
+  const queue = names.values();
+  const worker = async (): Promise<void> => {
+    for (const name of queue) await boot(name);
+  };
+  await Promise.all([worker(), worker(), worker()]);
+  t.ok(names.length >= 15);
+});
+
+void test('the flag written into the unit, a reload and a restart admit the pod', { skip }, async (t) => {
+  const node = await bootNode({ layout: 'icp' }, t);
+  const path = '/etc/systemd/system/kubelet.service';
+  const unit = node.read(path).toString();
+  const last = '--keep-terminated-pod-volumes=false';
+  node.write(path, unit.replace(last, `${last} \\\n  --allowed-unsafe-sysctls=net.core.somaxconn`));
+  await node.systemctl('daemon-reload');
+  await node.systemctl('restart', 'kubelet');
+  await node.waitForKubelet();
+  t.same(await node.admit('net.core.somaxconn=512'), { admitted: true, message: 'Running' });
+});
+
+void test('a node can lose its bus, its free space and the right to write', { skip }, async (t) => {
+  const node = await bootNode({ layout: 'kubeadm' }, t);
+  const bus = async (): Promise<number> => (await node.exec(['busctl', 'status'])).code;
+  const write = async (path: string): Promise<string> => {
+    return (await node.exec(['dd', 'if=/dev/zero', `of=${path}`, 'bs=20000', 'count=1'])).stderr;
+  };
+
+  await node.stopDBus();
+  t.not(await bus(), 0);
+  t.equal(await node.property('ActiveState'), 'active', 'systemd answers on its private socket');
+  await node.startDBus();
+  t.equal(await bus(), 0);
+
+  const writable = await node.makeReadOnly('/etc');
+  t.match(await write('/etc/file'), 'Read-only file system');
+  await writable();
+  t.match(await write('/etc/file'), '20000 bytes');
+
+  node.fillDisk();
+  t.match(await write('/var/lib/file'), 'No space left on device');
+  await node.powerCut();
+  t.match(await write('/var/lib/file'), 'No space left on device', 'a full disk stays full');
+  node.emptyDisk();
+  t.match(await write('/var/lib/file'), '20000 bytes');
+});
+
+void test('a command can be killed in the node, and a late one fails', { skip }, async (t) => {
+  const node = await bootNode({ layout: 'masked' }, t);
+  const sleeping = await node.spawn(['sleep', 'infinity']);
+  t.match(await node.exec(['pgrep', '-c', 'sleep']), { code: 0, stdout: '1\n' });
+  sleeping.kill();
+  t.equal((await sleeping.result).code, 137);
+  t.match(await node.exec(['pgrep', '-c', 'sleep']), { code: 1, stdout: '0\n' });
+  await t.rejects(node.exec(['sleep', 'infinity'], { deadlineMs: 50 }), {
+    message: /^sleep infinity did not end in 50 ms/,
+  });
+  t.match(
+    await node.exec(['sh', '-c', 'cat; echo "$WORD" >&2; exit 3'], { input: 'in', env: { WORD: 'w' } }),
+    {
+      code: 3,
+      stdout: 'in',
+      stderr: 'w\n',
+    },
+  );
+});
+
+for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
+  void test(`a test process that ends by ${signal} leaves no node behind`, { skip }, async (t) => {
+    const support = new URL('support/node.ts', import.meta.url);
+    const script = `const { bootNode } = await import(${JSON.stringify(support.href)});
+      const node = await bootNode({ layout: 'masked' });
+      console.log(node.name, node.pid);
+      setInterval(() => undefined, 1000);`;
+    const owner = execa(process.execPath, ['--input-type=module', '-e', script], { reject: false });
+    let said = '';
+    owner.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    const [name, pid] = await waitFor(() => said.includes('\n') && said.trim().split(' '), {
+      what: 'a node',
+    });
+    t.ok(existsSync(`/proc/${pid}`));
+    owner.kill(signal);
+    t.equal((await owner).signal, signal);
+    await waitFor(() => !existsSync(`/proc/${pid}`), { what: 'the node to die with its owner' });
+    if (signal === 'SIGKILL') sweepLeftovers();
+    t.notOk(existsSync(`${nodesDirectory}/${name}`));
+    t.notMatch((await execa('mount')).stdout, `${name}`);
+    t.same(
+      ['systemd', 'unified', '.'].filter((part) => existsSync(`/sys/fs/cgroup/${part}/${name}`)),
+      [],
+      'no control group is left',
+    );
   });
 }

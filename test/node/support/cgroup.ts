@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 const hierarchies = ['/sys/fs/cgroup/systemd', '/sys/fs/cgroup/unified', '/sys/fs/cgroup'];
@@ -13,16 +13,46 @@ export function makeCgroups(name: string): string[] {
   return directories;
 }
 
+/** SIGKILL for every process of a node, its supervisor included. They are gone a moment later. */
+export function killCgroups(name: string): void {
+  for (const pid of new Set(cgroupsOf(name).flatMap(processesBelow))) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+    }
+  }
+}
+
 /** Removes the control groups of a node whose processes are gone; gives false while the kernel still holds one. */
 export function removeCgroups(name: string): boolean {
   return cgroupsOf(name).map(removeTree).every(Boolean);
 }
 
-function cgroupsOf(name: string): string[] {
+/** Where the control groups of a node are, whether it runs or not. */
+export function cgroupsOf(name: string): string[] {
   // cgroup.procs tells a hierarchy from the tmpfs that holds them on hosts with version 1.
   return hierarchies
     .filter((directory) => existsSync(join(directory, 'cgroup.procs')))
     .map((directory) => join(directory, name));
+}
+
+function processesBelow(directory: string): number[] {
+  try {
+    const here = readFileSync(join(directory, 'cgroup.procs'), 'utf8')
+      .split('\n')
+      .filter(Boolean)
+      .map(Number);
+    const below = readdirSync(directory, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .flatMap((entry) => processesBelow(join(directory, entry.name)));
+    return [...here, ...below];
+  } catch (error) {
+    // Groups come and go while systemd runs; a file of one that went says ENODEV.
+    if (error instanceof Error && 'code' in error && ['ENOENT', 'ENODEV'].includes(String(error.code)))
+      return [];
+    throw error;
+  }
 }
 
 function removeTree(directory: string): boolean {

@@ -1,51 +1,43 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { execaSync } from 'execa';
+import { execa, execaSync } from 'execa';
 import { z } from 'zod';
-import { removeCgroups } from './cgroup.ts';
+import { cgroupsOf, killCgroups, removeCgroups } from './cgroup.ts';
 import { removeDisk } from './machine.ts';
-import type { Machine } from './machine.ts';
-import { identify, isRunning, killProcess } from './processes.ts';
+import { identify, isRunning } from './processes.ts';
+import type { ProcessIdentity } from './processes.ts';
 import { nodesDirectory } from './project.ts';
 
-const identitySchema = z.object({ pid: z.number(), start: z.string(), bootId: z.string() });
-const recordSchema = z.object({
-  owner: identitySchema,
-  machine: z.object({ supervisor: identitySchema, leader: identitySchema }).optional(),
-});
+interface Guardian {
+  kill(signal: 'SIGKILL'): boolean;
+}
 
-// Homes of nodes that this process made and did not dispose of yet.
-const mine = new Set<string>();
+const identitySchema = z.object({ pid: z.number(), start: z.string(), bootId: z.string() });
+
+// Homes of nodes that this process made and did not dispose of yet, each with its guardian.
+const mine = new Map<string, Guardian>();
 let counter = 0;
 let guarded = false;
 
-/** A new directory for one node, remembered so that it goes away with this process however that ends. */
+/** A new directory for one node, remembered so that all of the node goes away with this process, however that ends. */
 export function claimHome(label: string): { home: string; name: string } {
   guardOnce();
   sweepLeftovers();
   const name = `ksa-${process.pid}-${++counter}-${label.replaceAll(/[^a-z0-9-]/g, '-')}`.slice(0, 60);
   const home = join(nodesDirectory, name);
   mkdirSync(home, { recursive: true });
-  mine.add(home);
-  recordMachine(home, undefined);
+  writeFileSync(join(home, 'owner.json'), JSON.stringify(identify(process.pid)));
+  mine.set(home, startGuardian(name));
   return { home, name };
-}
-
-/** Notes which processes make up a node, for the cleanup after a crash of this one. */
-export function recordMachine(home: string, machine: Machine | undefined): void {
-  writeFileSync(join(home, 'record.json'), JSON.stringify({ owner: identify(process.pid), machine }));
 }
 
 /** Kills what runs on a home and removes it. Synchronous, so that it works while the process exits. */
 export function releaseHome(home: string): void {
-  const record = readRecord(home);
-  if (record?.machine) {
-    killProcess(record.machine.leader);
-    killProcess(record.machine.supervisor);
-  }
-  removeDisk(home);
   const name = basename(home);
+  killCgroups(name);
+  removeDisk(home);
   for (let tries = 0; !removeCgroups(name) && tries < 100; tries++) execaSync('sleep', ['0.02']);
+  mine.get(home)?.kill('SIGKILL');
   mine.delete(home);
 }
 
@@ -54,17 +46,31 @@ export function sweepLeftovers(): void {
   if (!existsSync(nodesDirectory)) return;
   for (const name of readdirSync(nodesDirectory)) {
     const home = join(nodesDirectory, name);
-    const owner = readRecord(home)?.owner ?? identify(Number(name.split('-')[1]));
+    const owner = readOwner(home) ?? identify(Number(name.split('-')[1]));
     if (!mine.has(home) && (owner === undefined || !isRunning(owner))) releaseHome(home);
   }
 }
 
-function readRecord(home: string): z.infer<typeof recordSchema> | undefined {
+function readOwner(home: string): ProcessIdentity | undefined {
   try {
-    return recordSchema.parse(JSON.parse(readFileSync(join(home, 'record.json'), 'utf8')));
+    return identitySchema.parse(JSON.parse(readFileSync(join(home, 'owner.json'), 'utf8')));
   } catch {
     return undefined; // not written yet, or torn by the crash that made this a leftover
   }
+}
+
+// Its standard input ends when this process does, even by SIGKILL; then it ends the node. What is left on the disk
+// is for sweepLeftovers.
+function startGuardian(name: string): Guardian {
+  const script = 'read -r _; find "$@" -name cgroup.procs -exec cat {} + 2>/dev/null | xargs -r kill -KILL';
+  return execa('sh', ['-c', script, 'sh', ...cgroupsOf(name)], {
+    reject: false,
+    detached: true,
+    cleanup: false,
+    stdin: 'pipe',
+    stdout: 'ignore',
+    stderr: 'ignore',
+  });
 }
 
 function guardOnce(): void {
@@ -80,5 +86,5 @@ function guardOnce(): void {
 }
 
 function releaseMine(): void {
-  for (const home of mine) releaseHome(home);
+  for (const home of mine.keys()) releaseHome(home);
 }

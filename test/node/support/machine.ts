@@ -59,10 +59,6 @@ export async function bootDisk(disk: Disk, binds: ReadonlyMap<string, string>): 
   const log = join(disk.home, 'console.log');
   writeFileSync(log, '');
   const nspawn = [
-    // When this test process dies, the kernel ends the node with it.
-    'setpriv',
-    '--pdeathsig',
-    'KILL',
     'systemd-nspawn',
     '-q',
     '-D',

@@ -6,7 +6,7 @@ import type { RunningCommand, RunOptions, RunResult } from './enter.ts';
 import { inside } from './inside.ts';
 import { installLayout } from './layout.ts';
 import type { Layout } from './layout.ts';
-import { claimHome, recordMachine, releaseHome } from './leftovers.ts';
+import { claimHome, releaseHome } from './leftovers.ts';
 import { bootDisk, cutPower, emptyDisk, fillDisk, makeDisk } from './machine.ts';
 import type { Disk, Machine } from './machine.ts';
 import { nodeBinary, projectDirectory, standinKubelet } from './project.ts';
@@ -205,13 +205,11 @@ export class TestNode {
     const machine = this.#running();
     await cutPower(this.#disk, machine);
     this.#machine = undefined;
-    recordMachine(this.#disk.home, undefined);
   }
 
   /** Boots, and waits for D-Bus and (where the layout has one that works) for the kubelet. */
   async boot(): Promise<void> {
     this.#machine = await bootDisk(this.#disk, binds());
-    recordMachine(this.#disk.home, this.#machine);
     await this.waitFor(
       async () => {
         const asked = ['systemctl', 'is-active', 'basic.target', 'dbus.service'];

@@ -1,5 +1,4 @@
-import { existsSync } from 'node:fs';
-import { realpathSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execaSync } from 'execa';
@@ -26,7 +25,7 @@ export function nodeBinary(): string {
  * not a reason to skip: it throws, because scripts/setup would have built it.
  */
 export function nodeTierUnavailable(): string | undefined {
-  const missing = ['systemd-nspawn', 'nsenter', 'setpriv'].filter((program) => !found(program));
+  const missing = ['systemd-nspawn', 'nsenter', 'fallocate'].filter((program) => !found(program));
   if (process.platform !== 'linux' || process.getuid?.() !== 0 || missing.includes('systemd-nspawn')) {
     return 'needs root and systemd-nspawn';
   }
