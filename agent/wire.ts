@@ -10,7 +10,7 @@ import { hostFiles, resolveInRoot } from './host/files.ts';
 import { probeHealthz } from './host/healthz.ts';
 import { kernelRelease, kubeletVersion, readProcess } from './host/kubelet-process.ts';
 import { selinuxRelabel } from './host/relabel.ts';
-import { runningPods } from './host/running-pods.ts';
+import { readRunningPods } from './host/running-pods.ts';
 import { hostStateDirectory } from './host/state-directory.ts';
 import { hostSysctls } from './host/sysctls.ts';
 import { hostSystemd } from './host/systemd.ts';
@@ -58,7 +58,7 @@ export async function connectNode(options: NodeOptions): Promise<NodeConnection>
       kubeletVersion: async (executable, argvPrefix) => kubeletVersion(commands, { executable, argvPrefix, root }),
       kernelRelease,
       healthz: async (address, port) => probeHealthz({ address, port, deadlineMs: 2_000 }),
-      runningPods: async () => runningPods({ root }),
+      runningPods: async () => readRunningPods({ root }),
     },
     async transactions() {
       if (systemd === undefined) throw new AgentError('SYSTEMD_UNREACHABLE', `no systemd runs under ${root}`);

@@ -2,9 +2,11 @@
  * The real engine and the real adapters with short deadlines, told to die at one exact point. It is bundled and run
  * inside a throw-away node: `node agent-under-test.cjs '{"allow":["net.core.somaxconn"],"killAt":"before:reload"}'`.
  */
+import { existsSync, rmSync } from 'node:fs';
 import { applyPolicy } from '../../agent/engine/apply.ts';
 import type { TransactionEvent } from '../../agent/engine/ports.ts';
 import { problemOf } from '../../agent/errors.ts';
+import { systemClock } from '../../agent/host/clock.ts';
 import { mergeForNode } from '../../agent/policy/merge.ts';
 import { policyFromFlags } from '../../agent/policy/from-flags.ts';
 import type { Deadlines } from '../../agent/transaction/timing.ts';
@@ -17,7 +19,7 @@ export interface Order {
   readonly deadlines?: Partial<Deadlines>;
   /** `before:STEP` or `after:STEP`; absent: runs to its end. */
   readonly killAt?: string;
-  /** Instead of dying: stop at the point, print `paused`, and go on when a line comes on standard input. */
+  /** Instead of dying: stop at the point, print `paused`, and go on when /run/go-on appears. */
   readonly pauseAt?: string;
   readonly force?: readonly ['PLAN_LATCHED'];
 }
@@ -72,8 +74,8 @@ function pointOf(event: TransactionEvent): string | undefined {
 
 async function pause(): Promise<void> {
   process.stdout.write('paused\n');
-  await new Promise<void>((resolve) => process.stdin.once('data', () => resolve()));
-  process.stdin.destroy();
+  while (!existsSync('/run/go-on')) await systemClock.sleep(20);
+  rmSync('/run/go-on');
 }
 
 main().catch((error: unknown) => {
