@@ -47,7 +47,7 @@ export function withOutput(command: Command): Command {
     .addOption(
       mirrored('--log-level <level>', 'log lines (JSON) on standard error; info shows every step')
         .choices(logLevels)
-        .default('warn'),
+        .default('error'),
     );
 }
 

@@ -85,6 +85,32 @@ function buildProgram(context: CliContext, run: Run): Command {
     ),
   ).action(action(async () => (await import('./apply.ts')).apply));
 
+  withForce(
+    withRoot(
+      withOutput(
+        command(
+          'rollback',
+          'Puts back what the last committed apply replaced, or takes an interrupted one back.',
+          rollbackExample,
+          [0, 3, 4, 5, 64],
+        ),
+      ),
+    ),
+  ).action(action(async () => (await import('./rollback.ts')).rollback));
+
+  withPolicy(
+    withRoot(
+      withOutput(
+        command(
+          'status',
+          'Shows layers, drift, transactions and the watchdog of this node.',
+          statusExample,
+          [0, 2, 3, 5, 64],
+        ),
+      ),
+    ),
+  ).action(action(async () => (await import('./status.ts')).status));
+
   program.addHelpText('after', '\nEvery option has an environment variable: --log-level is KSA_LOG_LEVEL.');
   return program;
 }
@@ -101,6 +127,14 @@ function helpTail(example: string, codes: readonly ExitCode[]): string {
 const planExample = `
   kubelet-sysctl-agent plan --allow net.core.somaxconn
   kubelet-sysctl-agent plan --policy policy.yaml --output json`.slice(1);
+
+const rollbackExample = `
+  kubelet-sysctl-agent rollback
+  kubelet-sysctl-agent rollback --root /host --output json`.slice(1);
+
+const statusExample = `
+  kubelet-sysctl-agent status
+  kubelet-sysctl-agent status --policy policy.yaml --node-labels pool=web`.slice(1);
 
 const applyExample = `
   kubelet-sysctl-agent apply --allow 'net.core.somaxconn,net.ipv4.tcp_*'

@@ -1,5 +1,6 @@
 import type { ApplyOutcome } from '../engine/apply.ts';
 import type { ImageOutcome } from '../engine/apply-image.ts';
+import type { RollBackLastOutcome } from '../engine/roll-back-last.ts';
 import type { RecoveryOutcome } from '../engine/recover.ts';
 import { type Problem, unreachable } from '../errors.ts';
 import type { Journal } from '../transaction/journal.ts';
@@ -28,6 +29,45 @@ export function renderImage(outcome: ImageOutcome, page: Page): readonly string[
           page,
         ),
       ];
+    default:
+      return unreachable(outcome);
+  }
+}
+
+/** What a rollback that a person asked for came to. */
+export function renderRolledBack(outcome: RollBackLastOutcome, page: Page): readonly string[] {
+  switch (outcome.kind) {
+    case 'committed':
+      return [
+        ...outcome.warnings.flatMap((problem) => renderProblem(problem, 'warning', page)),
+        ...good(
+          `Rolled back: what ${outcome.journal.undoes ?? 'the last apply'} had replaced is back.`,
+          page,
+        ),
+        ...foreign(outcome.journal, page),
+      ];
+    case 'finished':
+      return [
+        ...good(`Transaction ${outcome.journal.id} had been interrupted; it is taken back.`, page),
+        ...wrap(
+          'Committed transactions were not touched; run it again to roll the last one back.',
+          page.width,
+        ),
+        ...foreign(outcome.journal, page),
+      ];
+    case 'refused':
+      return refusal(outcome.problems, page);
+    case 'rolledBack':
+      return [
+        ...renderProblem(outcome.problem, 'error', page),
+        ...wrap(
+          'The kubelet failed with its old command, so the newer one was put back: the node is as it was before this rollback.',
+          page.width,
+        ),
+        ...foreign(outcome.journal, page),
+      ];
+    case 'broken':
+      return broken(outcome.journal, outcome.problem, page);
     default:
       return unreachable(outcome);
   }
