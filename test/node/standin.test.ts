@@ -152,6 +152,26 @@ void test('a kubelet of Type=notify that is never ready keeps its start job wait
   t.equal(await state(node), 'activating/start');
 });
 
+void test('the kubelet of a standalone node, real or not, refuses in these words', { skip }, async (t) => {
+  const node = await bootNode({ layout: 'standalone' }, t);
+  const path = '/etc/systemd/system/kubelet.service';
+  const unit = node.read(path).toString();
+  const allow = async (entries: string): Promise<void> => {
+    const flag = `--node-ip=127.0.0.1 --allowed-unsafe-sysctls=${entries}`;
+    node.write(path, unit.replace('--node-ip=127.0.0.1', flag));
+    await node.systemctl('daemon-reload');
+    await node.systemctl('restart', 'kubelet');
+  };
+  await allow('net.core.somaxconn,net.ipv4.tcp_*');
+  await node.waitForKubelet();
+  await allow('net.core.somaxconn,vm.swappiness');
+  const words = await node.waitFor(async () => errorIn(await node.journal('kubelet')), { what: 'a refusal' });
+  t.equal(words, unknown('sysctls "vm.swappiness"'));
+  await isIn(t, node, 'activating/auto-restart');
+  await allow('');
+  await node.waitForKubelet();
+});
+
 async function kubelet(node: TestNode, args: readonly string[]): Promise<RunResult> {
   return node.exec(['/opt/agent/kubelet', ...args]);
 }

@@ -2,7 +2,7 @@ import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlink
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { inside } from './inside.ts';
-import { layoutsDirectory } from './project.ts';
+import { layoutsDirectory, standinKubelet } from './project.ts';
 
 const layoutSchema = z.strictObject({
   unit: z.string(),
@@ -13,6 +13,8 @@ const layoutSchema = z.strictObject({
   healthz: z.string().nullable().default('127.0.0.1:10248'),
   /** Whether the unit is enabled and expected to run after boot. */
   active: z.boolean().default(true),
+  /** Whether a real kubelet (KUBELET=/path) can run here; elsewhere the stand-in always does. */
+  real: z.boolean().default(false),
 });
 
 export type Layout = z.infer<typeof layoutSchema>;
@@ -26,7 +28,7 @@ export function readLayout(name: string): Layout {
 }
 
 /** Puts the files of a layout and the kubelet into a root that is not running, and enables the unit. */
-export function installLayout(root: string, name: string, kubelet: string): Layout {
+export function installLayout(root: string, name: string, kubelet = kubeletFor(readLayout(name))): Layout {
   const layout = readLayout(name);
   const source = join(layoutsDirectory, name);
   cpSync(source, root, {
@@ -43,6 +45,10 @@ export function installLayout(root: string, name: string, kubelet: string): Layo
   }
   if (layout.active) enable(root, source, layout.unit);
   return layout;
+}
+
+function kubeletFor(layout: Layout): string {
+  return (layout.real ? process.env['KUBELET'] : undefined) ?? standinKubelet;
 }
 
 function enable(root: string, source: string, unit: string): void {

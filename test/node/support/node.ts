@@ -23,7 +23,7 @@ export interface NodeOptions {
   readonly layout: string;
   /** The root that the node is made of; NODE_ROOT, else this machine's own. */
   readonly root?: string;
-  /** A kubelet binary; KUBELET, else the stand-in. */
+  /** A kubelet binary; KUBELET where the layout can run a real one, else the stand-in. */
   readonly kubelet?: string;
   /** Version that the stand-in claims, like v1.28.2; the layout's, else v1.36.2. */
   readonly version?: string;
@@ -65,12 +65,11 @@ export class TestNode {
   #machine: Machine | undefined;
 
   constructor(home: string, name: string, options: NodeOptions) {
-    const kubelet = options.kubelet ?? process.env['KUBELET'] ?? standinKubelet;
     const lower = options.root ?? process.env['NODE_ROOT'] ?? '/';
     this.name = name;
     this.#disk = makeDisk(home, name, lower, options.diskMiB ?? 512);
     prepareRoot(this.#disk.root, name);
-    this.layout = installLayout(this.#disk.root, options.layout, kubelet);
+    this.layout = installLayout(this.#disk.root, options.layout, options.kubelet);
     this.unit = this.layout.unit;
     this.#expectKubelet = options.waitForKubelet ?? this.layout.active;
     if (options.version !== undefined) {
