@@ -40,6 +40,7 @@ function contextOf(env: NodeJS.ProcessEnv): CliContext {
     agentVersion: typeof AGENT_VERSION === 'undefined' ? 'dev' : AGENT_VERSION,
     nodeName: env['KSA_NODE_NAME'] || env['NODE_NAME'] || hostname(),
     requestedBy: env['KSA_REQUESTED_BY'] || (env['SUDO_USER'] ? `${env['SUDO_USER']} (sudo)` : userName()),
+    commands: async () => (await import('./host/commands.ts')).systemCommands,
     connectNode: async (options) => (await import('./wire.ts')).connectNode(options),
   };
 }

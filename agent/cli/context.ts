@@ -1,4 +1,5 @@
 import type { Clock } from '../host/clock.ts';
+import type { Commands } from '../host/commands.ts';
 import type { NodeConnection, NodeOptions } from '../wire.ts';
 
 /** Where text goes, and what it may look like there. */
@@ -24,6 +25,8 @@ export interface CliContext {
   readonly nodeName: string;
   /** Who asks, for the audit log. */
   readonly requestedBy: string;
+  /** Programs of this machine. */
+  commands(): Promise<Commands>;
   connectNode(options: NodeOptions): Promise<NodeConnection>;
 }
 

@@ -1,9 +1,13 @@
 import { hashOf, type Planned } from '../engine/apply.ts';
+import type { Problem } from '../errors.ts';
 import type { Plan } from '../plan/plan.ts';
 import { unifiedDiff } from './unified-diff.ts';
 
 /** What `plan` and `apply` saw and would change. Of files only the difference: their whole text may hold secrets. */
-export function planJson(planned: Planned | undefined): Readonly<Record<string, unknown>> {
+export function planJson(
+  planned: Planned | undefined,
+  obstacles: readonly Problem[] = [],
+): Readonly<Record<string, unknown>> {
   if (planned === undefined)
     return { observed: null, entries: null, change: null, sysctls: [], warnings: [], hints: [] };
   const { observed, outcome } = planned;
@@ -30,7 +34,7 @@ export function planJson(planned: Planned | undefined): Readonly<Record<string, 
       remediation,
       reason: reason ?? null,
     })),
-    warnings: outcome.notes.warnings,
+    warnings: [...obstacles, ...outcome.notes.warnings],
     hints: outcome.notes.hints,
   };
 }

@@ -1,5 +1,6 @@
-import { planNode } from '../engine/apply.ts';
+import { hashOf, type Planned, planNode } from '../engine/apply.ts';
 import type { Problem } from '../errors.ts';
+import { readState, type StateView } from '../host/state-reader.ts';
 import { type CliContext, writeLines } from './context.ts';
 import { type ExitCode, exitCodes } from './exit-codes.ts';
 import { jsonHead, writeJson } from './json.ts';
@@ -26,11 +27,11 @@ export async function plan(context: CliContext, options: PlanArguments): Promise
           ? exitCodes.changes
           : exitCodes.refused;
     const problems = outcome.kind === 'refused' ? outcome.problems : [];
-    const obstacles: readonly Problem[] = [];
+    const obstacles = obstaclesOf(await readState(options.root), planned);
     if (options.output === 'json') {
       writeJson(context, {
         ...jsonHead(context, 'plan', { outcome: outcome.kind, exitCode, problems }),
-        ...planJson(planned),
+        ...planJson(planned, obstacles),
       });
     } else {
       const view = {
@@ -49,4 +50,29 @@ export async function plan(context: CliContext, options: PlanArguments): Promise
   } finally {
     await node.close();
   }
+}
+
+/** What an apply of this plan would meet before its first step. */
+function obstaclesOf({ open, latch, problems }: StateView, { outcome }: Planned): readonly Problem[] {
+  const latched = outcome.kind === 'change' && latch?.planHash === hashOf(outcome.plan);
+  return [
+    ...problems,
+    ...(open === undefined
+      ? []
+      : [
+          {
+            code: 'INTERRUPTED',
+            message: `transaction ${open.id} was begun and not ended; apply finishes it first`,
+          } as const,
+        ]),
+    ...(latched
+      ? [
+          {
+            code: 'PLAN_LATCHED',
+            message: `apply would refuse: this very change was tried at ${new Date(latch.sinceMs).toISOString()} and rolled back: ${latch.message}`,
+            next: 'change the policy or the node, or try it once more with --force PLAN_LATCHED',
+          } as const,
+        ]
+      : []),
+  ];
 }

@@ -3,7 +3,7 @@ import { problemOf } from '../errors.ts';
 import type { CliContext } from './context.ts';
 import { exitCodeHelp, type ExitCode, exitCodes } from './exit-codes.ts';
 import { jsonCommand } from './json.ts';
-import { type Output, withForce, withOutput, withPolicy, withRoot } from './options.ts';
+import { mirrored, type Output, several, withForce, withOutput, withPolicy, withRoot } from './options.ts';
 import { refuse } from './refuse.ts';
 
 /** Runs one command line (without the names of node and script) to its exit code. Never throws. */
@@ -28,6 +28,10 @@ interface Run {
 
 /** A command's code is loaded when it is called: `--help` and `--version` need none of it. */
 type Load<Options> = () => Promise<(context: CliContext, options: Options) => Promise<ExitCode>>;
+
+type LoadNamed<Options> = () => Promise<
+  (context: CliContext, names: readonly string[], options: Options) => Promise<ExitCode>
+>;
 
 function buildProgram(context: CliContext, run: Run): Command {
   const program = new Command('kubelet-sysctl-agent')
@@ -111,6 +115,45 @@ function buildProgram(context: CliContext, run: Run): Command {
     ),
   ).action(action(async () => (await import('./status.ts')).status));
 
+  const named =
+    <Options>(load: LoadNamed<Options>) =>
+    async (names: readonly string[], options: Options, command: Command): Promise<void> => {
+      run.command = command;
+      run.exitCode = await (await load())(context, names, options);
+    };
+
+  withOutput(command('validate', 'Checks policy files; needs no node.', validateExample, [0, 3, 64]))
+    .addArgument(several('files', 'policy files, or directories of them'))
+    .addOption(
+      mirrored(
+        '--kubelet-version <version>',
+        'judge entries as this kubelet does; without it, as all of them do',
+      ),
+    )
+    .action(named(async () => (await import('./validate.ts')).validate));
+
+  withRoot(
+    withOutput(
+      command(
+        'explain',
+        'Says what a pod may do with a sysctl, and what this node holds.',
+        explainExample,
+        [0, 64],
+      ),
+    ),
+  )
+    .addArgument(several('sysctls', 'names, such as net.core.somaxconn'))
+    .addOption(mirrored('--unit <name>', 'the systemd service of the kubelet'))
+    .action(named(async () => (await import('./explain.ts')).explain));
+
+  program
+    .command('version')
+    .description('Prints the version.')
+    .action(() => {
+      context.stdout.write(`${context.agentVersion}\n`);
+      run.exitCode = exitCodes.done;
+    });
+
   program.addHelpText('after', '\nEvery option has an environment variable: --log-level is KSA_LOG_LEVEL.');
   return program;
 }
@@ -127,6 +170,14 @@ function helpTail(example: string, codes: readonly ExitCode[]): string {
 const planExample = `
   kubelet-sysctl-agent plan --allow net.core.somaxconn
   kubelet-sysctl-agent plan --policy policy.yaml --output json`.slice(1);
+
+const validateExample = `
+  kubelet-sysctl-agent validate policies/
+  kubelet-sysctl-agent validate --kubelet-version 1.28 web.yaml db.yaml`.slice(1);
+
+const explainExample = `
+  kubelet-sysctl-agent explain net.core.somaxconn vm.max_map_count
+  kubelet-sysctl-agent explain --output json kernel.shmmax`.slice(1);
 
 const rollbackExample = `
   kubelet-sysctl-agent rollback

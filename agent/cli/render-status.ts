@@ -170,7 +170,7 @@ function conclusion(view: StatusView, page: Page): readonly string[] {
   if (view.drift.length > 0) {
     return [
       paint(page, 'red', 'There is drift.'),
-      ...view.drift.flatMap((drift) => wrap(sentence(drift), page.width, '  ! ')),
+      ...driftSentences(view.drift).flatMap((sentence) => wrap(sentence, page.width, '  ! ')),
     ];
   }
   if (view.blind.length > 0) {
@@ -186,14 +186,26 @@ function conclusion(view: StatusView, page: Page): readonly string[] {
   return wrap(text, page.width).map((line) => paint(page, 'green', line));
 }
 
+/** One sentence for each entry, whatever the number of layers it concerns. */
+function driftSentences(drifts: readonly Drift[]): readonly string[] {
+  const sentences = new Map<string, string[]>();
+  for (const drift of drifts) {
+    const text = sentence(drift);
+    sentences.set(text, [...(sentences.get(text) ?? []), ...('layer' in drift ? [where[drift.layer]] : [])]);
+  }
+  return [...sentences].map(
+    ([text, places]) => `${text}${places.length === 0 ? '' : ` in ${listed(places)}`}`,
+  );
+}
+
 function sentence(drift: Drift): string {
   switch (drift.kind) {
     case 'entryMissing':
-      return `${drift.entry} is missing: ${where[drift.layer]}`;
+      return `${drift.entry} is missing`;
     case 'entryExtra':
-      return `${drift.entry} is more than the policy wants: ${where[drift.layer]}`;
+      return `${drift.entry} is more than the policy wants`;
     case 'layersDiffer':
-      return `${drift.entry} is known to another layer, but not here: ${where[drift.layer]}`;
+      return `${drift.entry} is known elsewhere, but not`;
     case 'needsReload':
       return 'a file of the unit was changed and systemd has not read it yet (daemon-reload)';
     case 'sysctl':
@@ -201,6 +213,11 @@ function sentence(drift: Drift): string {
     default:
       return unreachable(drift);
   }
+}
+
+function listed(words: readonly string[]): string {
+  const [last = '', ...others] = [...words].reverse();
+  return others.length === 0 ? last : `${others.reverse().join(', ')} and ${last}`;
 }
 
 const where: Readonly<Record<Layer['layer'], string>> = {
