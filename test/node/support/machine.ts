@@ -74,7 +74,7 @@ export async function bootDisk(disk: Disk, binds: ReadonlyMap<string, string>): 
     '--boot',
     'systemd.unit=multi-user.target',
     'systemd.show_status=no',
-    // systemd 256 and later want this on a machine with version 1 of control groups; older ones ignore it.
+    // systemd 256 and later may refuse version 1 of control groups without it; older ones ignore it.
     'SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1',
   ];
   const join_cgroups = 'while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs"; shift; done; shift; exec "$@"';
