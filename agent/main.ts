@@ -46,8 +46,8 @@ function contextOf(env: NodeJS.ProcessEnv): CliContext {
 }
 
 function sinkOf(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv): Sink {
-  // Wider lines are no easier to read; a stream that is no terminal has no width.
-  const columns = Math.max(40, Math.min(stream.columns ?? 80, 80));
+  // Wider lines are no easier to read; a stream that is no terminal has no width, and some have 0.
+  const columns = Math.max(40, Math.min(stream.columns || 80, 80));
   return {
     write: (text) => void stream.write(text),
     isTerminal: stream.isTTY && env['TERM'] !== 'dumb',

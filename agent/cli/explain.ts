@@ -4,6 +4,7 @@ import { isCovered } from '../kubelet/allowlist.ts';
 import { explainSysctl, type SysctlExplanation } from '../kubelet/explain.ts';
 import { parseKernelRelease } from '../kubelet/safe-sysctls.ts';
 import { parseKubeletVersion } from '../kubelet/version.ts';
+import { driftOf, type LayerView } from '../plan/drift.ts';
 import type { ObservedNode, ObservedReading } from '../plan/observed.ts';
 import { policyDefaults } from '../policy/vocabulary.ts';
 import { isValidSysctlName, normaliseName } from '../sysctl/names.ts';
@@ -11,7 +12,7 @@ import { type CliContext, writeLines } from './context.ts';
 import { type ExitCode, exitCodes } from './exit-codes.ts';
 import { type FreshReading, readFreshPod } from './fresh-pod.ts';
 import { jsonHead, writeJson } from './json.ts';
-import { allowlistLayers } from './layers.ts';
+import { noPolicy } from './load-policy.ts';
 import type { OutputOptions, RootOptions } from './options.ts';
 import { refuse } from './refuse.ts';
 import { renderExplanations } from './render-explain.ts';
@@ -83,8 +84,7 @@ async function look(
   const fresh = await readFreshPod(await context.commands(), names);
   const seen = await observe(context, names, options);
   const observed = seen.kind === 'node' ? seen.observed : undefined;
-  const running =
-    observed === undefined ? undefined : allowlistLayers(observed).find(({ layer }) => layer === 'process');
+  const running = observed === undefined ? undefined : processLayer(observed);
   const version = parseKubeletVersion(observed?.kubeletVersion ?? '');
   const kernel = parseKernelRelease(observed?.kernelRelease ?? '');
   return {
@@ -99,6 +99,18 @@ async function look(
         running?.kind === 'known' ? running.entries.filter((entry) => isCovered([entry], name)) : undefined,
     })),
   };
+}
+
+/** The allowlist of the running kubelet. */
+function processLayer(observed: ObservedNode): LayerView | undefined {
+  const nothing = { kind: 'unknown', reason: 'not read' } as const;
+  return driftOf({
+    observed,
+    policy: noPolicy(observed.unitName),
+    unitOnDisk: undefined,
+    configz: nothing,
+    sysctlFiles: [],
+  }).layers.find(({ layer }) => layer === 'process');
 }
 
 type Seen =

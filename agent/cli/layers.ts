@@ -1,34 +1,13 @@
-import { type Problem, problemOf } from '../errors.ts';
-import { isCovered } from '../kubelet/allowlist.ts';
-import { classifyCommand } from '../kubelet/command.ts';
-import { readKubeletConfig } from '../kubelet/config.ts';
-import { readAllowlistFlag } from '../kubelet/flag.ts';
-import { inForce } from '../kubelet/in-force.ts';
-import { parseKernelRelease, safeSysctls } from '../kubelet/safe-sysctls.ts';
-import { parseKubeletVersion } from '../kubelet/version.ts';
-import { expandArgv } from '../plan/command-line.ts';
 import type { ObservedNode } from '../plan/observed.ts';
-import type { SysctlFinding } from '../plan/plan.ts';
+import type { KubeletLayer, LayerDrift, NodeDrift } from '../plan/drift.ts';
 import type { NodePolicy } from '../policy/merge.ts';
-import { readUnit } from '../unit-file/effective.ts';
-import { argvOf } from '../unit-file/exec.ts';
 
-export type LayerName = 'disk' | 'loaded' | 'process';
-
-/** The allowlist as one layer has it: the files, systemd's memory, the running kubelet. */
-export type Layer =
-  | {
-      readonly layer: LayerName;
-      readonly kind: 'known';
-      readonly entries: readonly string[];
-      readonly from: 'flag' | 'config' | 'nowhere';
-    }
-  | { readonly layer: LayerName; readonly kind: 'unknown'; readonly reason: string };
-
-export type Drift =
-  | { readonly kind: 'entryMissing'; readonly entry: string; readonly layer: LayerName }
-  | { readonly kind: 'entryExtra'; readonly entry: string; readonly layer: LayerName }
-  | { readonly kind: 'layersDiffer'; readonly entry: string; readonly layer: LayerName }
+/** One thing in which the node is not what it should be. */
+export type DriftItem =
+  | { readonly kind: 'entryMissing'; readonly entry: string; readonly layer: KubeletLayer }
+  | { readonly kind: 'entryExtra'; readonly entry: string; readonly layer: KubeletLayer }
+  /** Another layer has the entry, this one has not; the policy does not ask for it. */
+  | { readonly kind: 'layersDiffer'; readonly entry: string; readonly layer: KubeletLayer }
   | { readonly kind: 'needsReload' }
   | {
       readonly kind: 'sysctl';
@@ -37,68 +16,25 @@ export type Drift =
       readonly found: string | null;
     };
 
-/** All layers that there are: an image has files alone. */
-export function allowlistLayers(observed: ObservedNode): readonly Layer[] {
-  const { unit } = observed;
-  const written = readUnit(observed.unitFiles).commands('ExecStart').at(-1);
-  const disk: Layer =
-    unit === undefined || written === undefined
-      ? { layer: 'disk', kind: 'unknown', reason: `no file gives ${observed.unitName} a command` }
-      : layerOf(
-          'disk',
-          observed,
-          expandArgv(observed, {
-            path: written.command.words[0]?.text ?? '',
-            argv: argvOf(written.command),
-            flags: [],
-          }),
-        );
-  if (observed.mode === 'image') return [disk];
-  const command = unit?.execStart[0];
-  return [
-    disk,
-    command === undefined
-      ? { layer: 'loaded', kind: 'unknown', reason: `systemd has no command for ${observed.unitName}` }
-      : layerOf('loaded', observed, expandArgv(observed, command)),
-    observed.process === undefined
-      ? {
-          layer: 'process',
-          kind: 'unknown',
-          reason: 'no kubelet process is running, or it may not be looked at',
-        }
-      : layerOf('process', observed, observed.process.argv),
-  ];
+/** The layers worth showing: an image has files alone, and the kubelet is not asked over the network. */
+export function shownLayers(drift: NodeDrift, mode: ObservedNode['mode']): readonly LayerDrift[] {
+  return drift.layers.filter(({ layer }) => layer !== 'configz' && (mode === 'running' || layer === 'disk'));
 }
 
-/** Everything in which the node is not what the policy wants; without a policy, in which its layers disagree. */
-export function driftOf(
-  observed: ObservedNode,
-  layers: readonly Layer[],
-  policy: NodePolicy | undefined,
-  findings: readonly SysctlFinding[],
-): readonly Drift[] {
-  const safe = safeSysctls(
-    parseKubeletVersion(observed.kubeletVersion ?? ''),
-    parseKernelRelease(observed.kernelRelease ?? ''),
-  );
+/** Everything that is known to differ from the policy, or between the layers. */
+export function driftItems(drift: NodeDrift, layers: readonly LayerDrift[]): readonly DriftItem[] {
   const known = layers.filter((layer) => layer.kind === 'known');
   const all = [...new Set(known.flatMap(({ entries }) => entries))];
-  const allowlist = known.flatMap(({ layer, entries }): readonly Drift[] => {
-    const wanted = policy?.allowedUnsafeSysctls ?? [];
-    const missing = wanted.filter((entry) => !isCovered([...entries, ...safe], entry));
-    const extra =
-      policy?.existing === 'Remove' ? entries.filter((entry) => !isCovered([...wanted, ...safe], entry)) : [];
-    const elsewhere = all.filter((entry) => !entries.includes(entry) && !missing.includes(entry));
-    return [
+  return [
+    ...known.flatMap(({ layer, entries, missing, extra }): readonly DriftItem[] => [
       ...missing.map((entry) => ({ kind: 'entryMissing', entry, layer }) as const),
       ...extra.map((entry) => ({ kind: 'entryExtra', entry, layer }) as const),
-      ...elsewhere.map((entry) => ({ kind: 'layersDiffer', entry, layer }) as const),
-    ];
-  });
-  return [
-    ...allowlist,
-    ...(observed.unit?.needDaemonReload === true ? [{ kind: 'needsReload' } as const] : []),
-    ...findings
+      ...all
+        .filter((entry) => !entries.includes(entry) && !missing.includes(entry))
+        .map((entry) => ({ kind: 'layersDiffer', entry, layer }) as const),
+    ]),
+    ...(drift.needsReload === true ? [{ kind: 'needsReload' } as const] : []),
+    ...drift.sysctls
       .filter(({ state }) => state === 'drifted')
       .map(
         ({ name, expected, found }) => ({ kind: 'sysctl', name, expected, found: found ?? null }) as const,
@@ -108,9 +44,9 @@ export function driftOf(
 
 /** Why it cannot be said that there is no drift; empty when everything that matters was seen. */
 export function blindSpots(
-  layers: readonly Layer[],
+  drift: NodeDrift,
+  layers: readonly LayerDrift[],
   policy: NodePolicy | undefined,
-  findings: readonly SysctlFinding[],
 ): readonly string[] {
   const asksForEntries =
     policy === undefined || policy.allowedUnsafeSysctls.length > 0 || policy.existing === 'Remove';
@@ -118,33 +54,8 @@ export function blindSpots(
     ...layers.flatMap((layer) =>
       asksForEntries && layer.kind === 'unknown' ? [`${layer.layer}: ${layer.reason}`] : [],
     ),
-    ...findings
+    ...drift.sysctls
       .filter(({ state }) => state === 'unknown')
       .map(({ name, reason }) => `${name}: ${reason ?? 'not read'}`),
   ];
-}
-
-function layerOf(layer: LayerName, observed: ObservedNode, argv: readonly string[]): Layer {
-  const unknown = (problem: Problem): Layer => ({ layer, kind: 'unknown', reason: problem.message });
-  try {
-    const command = classifyCommand(argv[0] ?? '', argv);
-    if (command.kind !== 'kubelet') return unknown(command.problem);
-    const flag = readAllowlistFlag(argv.slice(command.argsFrom));
-    if (!flag.ok) return unknown(flag.problem);
-    const config = readKubeletConfig(
-      observed.kubeletConfig,
-      observed.kubeletConfigDropIns,
-      parseKubeletVersion(observed.kubeletVersion ?? ''),
-    );
-    if (!config.ok) return unknown(config.problem);
-    const fromFile = config.facts.allowedUnsafeSysctls;
-    return {
-      layer,
-      kind: 'known',
-      entries: inForce(flag.entries, fromFile),
-      from: flag.entries !== undefined ? 'flag' : fromFile !== undefined ? 'config' : 'nowhere',
-    };
-  } catch (error) {
-    return unknown(problemOf(error));
-  }
 }

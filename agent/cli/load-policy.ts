@@ -1,4 +1,4 @@
-import type { Problem } from '../errors.ts';
+import { AgentError, type Problem } from '../errors.ts';
 import { policyFromFlags } from '../policy/from-flags.ts';
 import { mergeForNode, type NodePolicy } from '../policy/merge.ts';
 import { readPolicies } from '../policy/read.ts';
@@ -48,6 +48,13 @@ export function wantsAnything(options: PolicyOptions): boolean {
     [options.policy, options.allow, options.sysctl].some((list) => list !== undefined) ||
     options.existing === 'Remove'
   );
+}
+
+/** The policy that wants nothing of a unit's kubelet. */
+export function noPolicy(unit: string): NodePolicy {
+  const merged = mergeForNode([]);
+  if (!merged.ok) throw new AgentError('INTERNAL', 'no policy at all conflicts with itself');
+  return { ...merged.policy, unit };
 }
 
 const nothingWanted: Problem = {

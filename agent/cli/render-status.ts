@@ -1,10 +1,9 @@
 import { unreachable } from '../errors.ts';
 import type { StateView } from '../host/state-reader.ts';
 import type { ObservedNode } from '../plan/observed.ts';
-import type { SysctlFinding } from '../plan/plan.ts';
-import type { SysctlSource } from '../sysctl/sysctl-d.ts';
+import type { KubeletLayer, LayerDrift, SysctlDrift } from '../plan/drift.ts';
 import type { Journal } from '../transaction/journal.ts';
-import type { Drift, Layer } from './layers.ts';
+import type { DriftItem } from './layers.ts';
 import { findingLine, sections } from './render-plan.ts';
 import { renderProblem } from './render-problem.ts';
 import { type Page, paint, visible, wrap } from './text.ts';
@@ -14,12 +13,11 @@ export interface StatusView {
   readonly observed: ObservedNode;
   /** Undefined without a policy: then only the layers are compared with each other. */
   readonly policies: readonly string[] | undefined;
-  readonly layers: readonly Layer[];
-  readonly drift: readonly Drift[];
+  readonly layers: readonly LayerDrift[];
+  readonly items: readonly DriftItem[];
   /** What could not be seen. */
   readonly blind: readonly string[];
-  readonly sysctls: readonly SysctlFinding[];
-  readonly sources: ReadonlyMap<string, SysctlSource>;
+  readonly sysctls: readonly SysctlDrift[];
   readonly state: StateView;
   /** Undefined for an image. */
   readonly watchdogArmed: boolean | undefined;
@@ -71,10 +69,10 @@ function header({ observed, nodeName, policies }: StatusView, page: Page): reado
 }
 
 /** One row an entry, one column a layer. */
-function layerTable(layers: readonly Layer[], page: Page): readonly string[] {
+function layerTable(layers: readonly LayerDrift[], page: Page): readonly string[] {
   const entries = [...new Set(layers.flatMap((layer) => (layer.kind === 'known' ? layer.entries : [])))];
   const room = Math.max(22, ...entries.map((entry) => visible(entry).length));
-  const cell = (layer: Layer, entry: string): string =>
+  const cell = (layer: LayerDrift, entry: string): string =>
     layer.kind === 'unknown' ? '?' : layer.entries.includes(entry) ? 'yes' : 'no';
   const row = (name: string, cells: readonly string[]): string =>
     `${name.padEnd(room + 2)}${cells.map((text) => text.padEnd(9)).join('')}`.trimEnd();
@@ -101,12 +99,12 @@ function layerTable(layers: readonly Layer[], page: Page): readonly string[] {
   ];
 }
 
-function sysctlLines({ sysctls, sources }: StatusView, page: Page): readonly string[] {
+function sysctlLines({ sysctls }: StatusView, page: Page): readonly string[] {
   if (sysctls.length === 0) return [];
   return [
     paint(page, 'bold', 'sysctls of the node'),
     ...sysctls.flatMap((finding) => {
-      const source = sources.get(finding.name);
+      const { source } = finding;
       const line = findingLine(finding, page);
       return source === undefined
         ? line
@@ -167,10 +165,10 @@ function journalLines(journal: Journal, page: Page): readonly string[] {
 }
 
 function conclusion(view: StatusView, page: Page): readonly string[] {
-  if (view.drift.length > 0) {
+  if (view.items.length > 0) {
     return [
       paint(page, 'red', 'There is drift.'),
-      ...driftSentences(view.drift).flatMap((sentence) => wrap(sentence, page.width, '  ! ')),
+      ...driftSentences(view.items).flatMap((sentence) => wrap(sentence, page.width, '  ! ')),
     ];
   }
   if (view.blind.length > 0) {
@@ -187,7 +185,7 @@ function conclusion(view: StatusView, page: Page): readonly string[] {
 }
 
 /** One sentence for each entry, whatever the number of layers it concerns. */
-function driftSentences(drifts: readonly Drift[]): readonly string[] {
+function driftSentences(drifts: readonly DriftItem[]): readonly string[] {
   const sentences = new Map<string, string[]>();
   for (const drift of drifts) {
     const text = sentence(drift);
@@ -198,7 +196,7 @@ function driftSentences(drifts: readonly Drift[]): readonly string[] {
   );
 }
 
-function sentence(drift: Drift): string {
+function sentence(drift: DriftItem): string {
   switch (drift.kind) {
     case 'entryMissing':
       return `${drift.entry} is missing`;
@@ -220,10 +218,11 @@ function listed(words: readonly string[]): string {
   return others.length === 0 ? last : `${others.reverse().join(', ')} and ${last}`;
 }
 
-const where: Readonly<Record<Layer['layer'], string>> = {
+const where: Readonly<Record<KubeletLayer, string>> = {
   disk: "the unit's files",
   loaded: 'what systemd has loaded',
   process: 'the running kubelet',
+  configz: "the kubelet's own answer",
 };
 
 function stamp(ms: number): string {

@@ -1,6 +1,5 @@
-import { planNode } from '../engine/apply.ts';
 import { observeNode } from '../engine/observe.ts';
-import type { Notes } from '../plan/plan.ts';
+import { driftOf } from '../plan/drift.ts';
 import type { NodePolicy } from '../policy/merge.ts';
 import { policyDefaults } from '../policy/vocabulary.ts';
 import { watchdogName } from '../transaction/watchdog.ts';
@@ -10,12 +9,12 @@ import { type CliContext, writeLines } from './context.ts';
 import { type ExitCode, exitCodes } from './exit-codes.ts';
 import { jsonHead, writeJson } from './json.ts';
 import { statusJson } from './json-status.ts';
-import { allowlistLayers, blindSpots, driftOf } from './layers.ts';
-import { loadPolicy, wantsAnything } from './load-policy.ts';
+import { unitFilesOnDisk, sysctlFilesOf } from './drift-files.ts';
+import { blindSpots, driftItems, shownLayers } from './layers.ts';
+import { loadPolicy, noPolicy, wantsAnything } from './load-policy.ts';
 import type { OutputOptions, PolicyOptions, RootOptions } from './options.ts';
 import { refuse } from './refuse.ts';
 import { renderStatus, type StatusView } from './render-status.ts';
-import { sysctlSources } from './sysctl-sources.ts';
 
 export type StatusArguments = OutputOptions & RootOptions & PolicyOptions;
 
@@ -29,11 +28,11 @@ export async function status(context: CliContext, options: StatusArguments): Pro
     const exitCode =
       view.state.problems.length > 0
         ? exitCodes.needsPerson
-        : view.drift.length + view.blind.length > 0
+        : view.items.length + view.blind.length > 0
           ? exitCodes.changes
           : exitCodes.done;
     if (options.output === 'json') {
-      const outcome = view.drift.length > 0 ? 'drifted' : view.blind.length > 0 ? 'unknown' : 'converged';
+      const outcome = view.items.length > 0 ? 'drifted' : view.blind.length > 0 ? 'unknown' : 'converged';
       writeJson(context, {
         ...jsonHead(context, 'status', { outcome, exitCode, problems: view.state.problems }),
         ...statusJson(view),
@@ -59,34 +58,29 @@ async function look(
   const state: StateView = await readState(options.root);
   const unit =
     policy?.unit ?? options.unit ?? (state.open ?? state.history[0])?.plan.unit ?? policyDefaults.unit;
-  const { observed, notes } = await seen(node, policy, unit, context.clock.now());
-  const layers = allowlistLayers(observed);
   const { systemd, files } = node.observation;
+  const wanted = policy ?? noPolicy(unit);
+  const observed = await observeNode(node.observation, {
+    unit,
+    sysctls: wanted.sysctls.map(({ name }) => name),
+  });
+  const drift = driftOf({
+    observed,
+    policy: wanted,
+    unitOnDisk: await unitFilesOnDisk(files, observed.unit?.id ?? unit),
+    configz: { kind: 'unknown', reason: 'the kubelet was not asked' },
+    sysctlFiles: wanted.sysctls.length === 0 ? [] : await sysctlFilesOf(files),
+  });
+  const layers = shownLayers(drift, observed.mode);
   return {
     nodeName: context.nodeName,
     observed,
     policies: policy?.names,
     layers,
-    drift: driftOf(observed, layers, policy, notes.sysctls),
-    blind: blindSpots(layers, policy, notes.sysctls),
-    sysctls: notes.sysctls,
-    sources: await sysctlSources(
-      files,
-      notes.sysctls.map(({ name }) => name),
-    ),
+    sysctls: drift.sysctls,
+    items: driftItems(drift, layers),
+    blind: blindSpots(drift, layers, policy),
     state,
     watchdogArmed: await systemd?.isActive(`${watchdogName}.timer`),
   };
-}
-
-async function seen(
-  node: NodeConnection,
-  policy: NodePolicy | undefined,
-  unit: string,
-  nowMs: number,
-): Promise<{ observed: StatusView['observed']; notes: Pick<Notes, 'sysctls'> }> {
-  if (policy === undefined)
-    return { observed: await observeNode(node.observation, { unit, sysctls: [] }), notes: { sysctls: [] } };
-  const { observed, outcome } = await planNode(node.observation, policy, [], nowMs);
-  return { observed, notes: outcome.notes };
 }
