@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../errors.ts';
 import type { NodeDrift } from '../plan/drift.ts';
+import type { LoopState } from '../transaction/loop-rules.ts';
 
 /** What a node tells the cluster about itself. Plain JSON; times in milliseconds since the epoch. */
 export interface NodeStatusFacts {
@@ -16,23 +17,6 @@ export interface NodeStatusFacts {
   readonly driftSince: Readonly<Record<string, number>>;
   readonly lastTransaction: LastTransaction | undefined;
 }
-
-/** Where the loop stands; the closed label of sysctl_agent_state. */
-export const loopStates = [
-  'starting',
-  'converged',
-  'drifted',
-  'waitingForSlot',
-  'applying',
-  'refused',
-  'latched',
-  'fighting',
-  'halted',
-  'broken',
-  'blind',
-] as const;
-
-export type LoopState = (typeof loopStates)[number];
 
 export interface StatusCondition {
   readonly type: 'Observed' | 'Converged' | 'PolicyValid' | 'KubeletHealthy';

@@ -1,5 +1,5 @@
 import { unreachable } from '../errors.ts';
-import { difference, isCovered, unite } from '../kubelet/allowlist.ts';
+import { normaliseEntry, unite } from '../kubelet/allowlist.ts';
 import { classifyCommand } from '../kubelet/command.ts';
 import { readKubeletConfig } from '../kubelet/config.ts';
 import { readAllowlistFlag } from '../kubelet/flag.ts';
@@ -186,9 +186,22 @@ function layerDrift(
 ): LayerDrift {
   if (view.kind === 'unknown') return { layer, ...view, missing: [], extra: [] };
   const wanted = policy.allowedUnsafeSysctls;
-  const missing = wanted.filter((entry) => !isCovered([...view.entries, ...safe], entry));
-  const extra = policy.existing === 'Remove' ? difference(view.entries, wanted, safe).removed : [];
+  const allowed = coverage([...view.entries, ...safe]);
+  const asked = coverage([...wanted, ...safe]);
+  const missing = wanted.filter((entry) => !allowed(entry));
+  const extra = policy.existing === 'Remove' ? view.entries.filter((entry) => !asked(entry)) : [];
   return { layer, ...view, missing, extra };
+}
+
+/** isCovered for many questions: ten thousand entries against ten thousand must not take a minute. */
+function coverage(list: readonly string[]): (entry: string) => boolean {
+  const entries = unite(list);
+  const exact = new Set(entries);
+  const prefixes = entries.filter((entry) => entry.endsWith('*')).map((entry) => entry.slice(0, -1));
+  return (entry) => {
+    const normal = normaliseEntry(entry);
+    return exact.has(normal) || prefixes.some((prefix) => normal.startsWith(prefix));
+  };
 }
 
 function sysctlDrift(finding: SysctlFinding, files: readonly SysctlFile[]): SysctlDrift {
