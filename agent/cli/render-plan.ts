@@ -61,6 +61,14 @@ export function renderDiff(diff: readonly string[], page: Page): readonly string
   });
 }
 
+/** The head of everything that is said of an image. */
+export function imageLines(root: string, page: Page): readonly string[] {
+  return [
+    ...wrap(root, page.width, 'image      '),
+    '           nothing runs there; only its files are looked at',
+  ];
+}
+
 /** Sections with a blank line between them; empty ones vanish. */
 export function sections(parts: readonly (readonly string[])[]): readonly string[] {
   return parts
@@ -105,11 +113,7 @@ function header(view: PlanView, plan: Plan | undefined, page: Page): readonly st
   const { placement } = plan ?? {};
   return [
     ...(observed.mode === 'image'
-      ? wrap(
-          `${observed.root} (an image: nothing runs there, only files are looked at)`,
-          page.width,
-          'image      ',
-        )
+      ? imageLines(observed.root, page)
       : wrap(`${view.nodeName} (${versions})`, page.width, 'node       ')),
     ...wrap(observed.unit?.id ?? observed.unitName, page.width, 'unit       '),
     ...wrap(

@@ -4,7 +4,7 @@ import type { ObservedNode } from '../plan/observed.ts';
 import type { KubeletLayer, LayerDrift, SysctlDrift } from '../plan/drift.ts';
 import type { Journal } from '../transaction/journal.ts';
 import type { DriftItem } from './layers.ts';
-import { findingLine, sections } from './render-plan.ts';
+import { findingLine, imageLines, sections } from './render-plan.ts';
 import { renderProblem } from './render-problem.ts';
 import { type Page, paint, visible, wrap } from './text.ts';
 
@@ -48,7 +48,7 @@ function header({ observed, nodeName, policies }: StatusView, page: Page): reado
   const versions = [observed.kubeletVersion ?? 'of unknown version', `healthz ${observed.health}`].join(', ');
   return [
     ...(observed.mode === 'image'
-      ? wrap(`${observed.root} (an image: nothing runs there)`, page.width, 'image      ')
+      ? imageLines(observed.root, page)
       : wrap(nodeName, page.width, 'node       ')),
     ...wrap(
       observed.mode === 'image'
