@@ -165,8 +165,8 @@ class RollBack {
 
   private async observeOld(): Promise<void> {
     if (!this.plan.restart) return;
-    const unit = await this.host.systemd.observe(this.plan.unit);
     try {
+      const unit = await this.host.systemd.observe(this.plan.unit);
       await watchProbation(this.host, this.plan, {
         probationMs: probationFor(oldKubeletProbationMs, unit),
         healthz: this.request.healthz,
@@ -174,8 +174,23 @@ class RollBack {
         signal: new AbortController().signal,
       });
     } catch (error) {
-      throw new AgentError('ROLLBACK_FAILED', `after the roll-back ${problemOf(error).message}`, { cause: error });
+      const problem = problemOf(error);
+      if (problem.code === 'SYSTEMD_CALL_FAILED' && this.restored && (await this.answersHealthz())) return;
+      throw new AgentError('ROLLBACK_FAILED', `after the roll-back: ${problem.message}`, { cause: error });
     }
+  }
+
+  /** Where D-Bus is away and the watchdog did the work, the kubelet itself can still be asked. */
+  private async answersHealthz(): Promise<boolean> {
+    if (!this.plan.healthzRequired) return false;
+    const { clock, deadlines, kubelet } = this.host;
+    const { address, port } = this.request.healthz;
+    const end = clock.monotonic() + deadlines.graceMs;
+    while (clock.monotonic() < end) {
+      if ((await kubelet.healthz(address, port)).kind === 'ok') return true;
+      await clock.sleep(deadlines.sampleMs);
+    }
+    return false;
   }
 
   private async close(complaint: Problem | undefined): Promise<RollBackResult> {

@@ -193,7 +193,14 @@ async function takeLock(
 ): Promise<{ release(): Promise<void> }> {
   const mine = JSON.stringify({ pid: identity.pid, bootId: identity.bootId, startTicks: identity.startTicks });
   const temporary = `${file}.${identity.pid}`;
-  await writeAtomically(temporary, Buffer.from(mine), privateFile);
+  try {
+    await writeAtomically(temporary, Buffer.from(mine), privateFile);
+  } catch (cause) {
+    throw new AgentError('FILE_WRITE_FAILED', `writing ${file}: ${String(cause)}`, {
+      cause,
+      next: 'free the disk or mend the file system, then run it again',
+    });
+  }
   try {
     for (let attempt = 0; attempt < 5; attempt += 1) {
       try {

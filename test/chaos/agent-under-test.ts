@@ -39,6 +39,7 @@ async function main(): Promise<void> {
     const point = pointOf(event);
     if (point === undefined) return;
     seen.push(point);
+    process.stderr.write(`${point}\n`);
     if (point === order.killAt) process.kill(process.pid, 'SIGKILL');
     if (point === order.pauseAt) await pause();
   };
@@ -80,5 +81,5 @@ async function pause(): Promise<void> {
 
 main().catch((error: unknown) => {
   process.stdout.write(`${JSON.stringify({ outcome: { kind: 'threw', problem: problemOf(error), stack: String(error instanceof Error ? error.stack : '') } })}\n`);
-  process.exitCode = 1;
+  process.exit(1);
 });

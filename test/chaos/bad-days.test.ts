@@ -4,13 +4,17 @@ import type { ChaosNode } from './support.ts';
 import type { Order } from './agent-under-test.ts';
 
 const unavailable = nodeTierUnavailable();
-const tier = { skip: unavailable ?? false, timeout: 300_000 };
+const tier = { skip: unavailable ?? false, timeout: 120_000 };
 const unit = '/etc/systemd/system/kubelet.service';
 
 /** Runs an apply up to a point, does something to the node there, and lets it go on. */
 async function meanwhile(chaos: ChaosNode, pauseAt: string, act: () => Promise<void>, order: Partial<Order> = {}): Promise<{ outcome: { kind: string; problem?: { code: string; message: string }; problems?: { code: string }[]; journal?: { verdict?: { by: string; keptForeignFiles?: string[] } } }; text: string }> {
   const running = await chaos.start({ pauseAt, ...order });
-  await chaos.node.waitFor(() => running.stdout().includes('paused'), { what: `the agent to pause ${pauseAt}`, deadlineMs: 20_000 });
+  await chaos.node.waitFor(() => running.stdout().includes('paused'), {
+    what: `the agent to pause ${pauseAt}`,
+    deadlineMs: 20_000,
+    explain: async () => Promise.resolve(`${running.stdout()}${running.stderr()}`),
+  });
   await act();
   chaos.node.write('/run/go-on', '');
   const { stdout, stderr } = await running.result;
