@@ -36,6 +36,8 @@ export interface Entering {
   readonly deadlineMs: number;
   readonly kinds: ReadonlySet<Enterable>;
   readonly request: Omit<ChildRequest, 'links'>;
+  /** The process whose namespaces are entered; the host's PID 1 unless told. */
+  readonly target?: number;
 }
 
 /** Does all that is asked in one process in the host's namespaces of these kinds. Never throws. */
@@ -45,9 +47,11 @@ export async function runInHost({
   deadlineMs,
   kinds,
   request,
+  target = 1,
 }: Entering): Promise<Entered> {
   const entered = [...kinds];
-  const flags = entered.map((kind) => `--${kind}=${path.join(procDir, '1', 'ns', kind)}`);
+  const targetPid = String(target);
+  const flags = entered.map((kind) => `--${kind}=${path.join(procDir, targetPid, 'ns', kind)}`);
   const links = entered.map((kind) => path.join(procDir, 'self', 'ns', kind));
   const result = await commands.run('nsenter', [...flags, '--', process.execPath, '-e', sysctlChildScript], {
     deadlineMs,
@@ -60,7 +64,9 @@ export async function runInHost({
       const answer = decodeAnswer(result.stdout);
       if (answer === undefined)
         return failed('the process in the host’s namespaces answered something that is no JSON');
-      const wrong = entered.find((kind, index) => answer.links[index] !== namespaceLink(procDir, '1', kind));
+      const wrong = entered.find(
+        (kind, index) => answer.links[index] !== namespaceLink(procDir, targetPid, kind),
+      );
       return wrong === undefined
         ? { kind: 'answered', answer }
         : failed(`nsenter did not enter the ${wrong} namespace`);

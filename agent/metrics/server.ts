@@ -39,8 +39,9 @@ export async function serveMetrics(
   facts: ServedFacts,
   options: ServerOptions,
 ): Promise<{ readonly port: number; close(): Promise<void> }> {
+  const encode = lastEncoded();
   const listener: RequestListener = (request, response) => {
-    answer(facts, options.authorizer, request, response).catch(() => {
+    answer({ facts, encode, authorizer: options.authorizer }, request, response).catch(() => {
       if (!response.headersSent) response.writeHead(500);
       response.end();
     });
@@ -74,24 +75,25 @@ export async function serveMetrics(
 const textType = 'text/plain; version=0.0.4; charset=utf-8';
 const openMetricsType = 'application/openmetrics-text; version=1.0.0; charset=utf-8';
 
-async function answer(
-  facts: ServedFacts,
-  authorizer: ScrapeAuthorizer | undefined,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
+interface Serving {
+  readonly facts: ServedFacts;
+  readonly encode: Encode;
+  readonly authorizer: ScrapeAuthorizer | undefined;
+}
+
+async function answer(serving: Serving, request: IncomingMessage, response: ServerResponse): Promise<void> {
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     response.writeHead(405, { allow: 'GET, HEAD' }).end();
     return;
   }
-  switch (request.url?.split('?', 1)[0]) {
+  switch (request.url?.split('?', 1)[0] ?? '') {
     case '/metrics':
-      return metrics(facts, authorizer, request, response);
+      return metrics(serving, request, response);
     case '/livez':
-      sayHealth(response, facts.alive());
+      sayHealth(response, serving.facts.alive());
       return;
     case '/readyz':
-      sayHealth(response, facts.ready());
+      sayHealth(response, serving.facts.ready());
       return;
     default:
       response.writeHead(404).end();
@@ -99,8 +101,7 @@ async function answer(
 }
 
 async function metrics(
-  facts: ServedFacts,
-  authorizer: ScrapeAuthorizer | undefined,
+  { facts, encode, authorizer }: Serving,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -114,8 +115,9 @@ async function metrics(
   const openMetrics = wantsOpenMetrics(request.headers.accept ?? '');
   const text = await facts.text();
   const live = facts.live();
-  const head = Buffer.from(openMetrics ? toOpenMetrics(text) : text, 'utf8');
-  const body = Buffer.concat(openMetrics ? [head, live, endOfFile] : [head, live]);
+  const body = Buffer.concat(
+    openMetrics ? [encode(text, 'open'), live, endOfFile] : [encode(text, 'plain'), live],
+  );
   response.writeHead(200, {
     'content-type': openMetrics ? openMetricsType : textType,
     'content-length': body.length,
@@ -124,6 +126,21 @@ async function metrics(
 }
 
 const endOfFile = Buffer.from('# EOF\n');
+
+type Format = 'plain' | 'open';
+type Encode = (text: string, format: Format) => Buffer;
+
+/** Encodes a text once for each format: it is the same string at most scrapes. */
+function lastEncoded(): Encode {
+  const last: Partial<Record<Format, { readonly text: string; readonly bytes: Buffer }>> = {};
+  return (text, format) => {
+    const kept = last[format];
+    if (kept?.text === text) return kept.bytes;
+    const bytes = Buffer.from(format === 'open' ? toOpenMetrics(text) : text, 'utf8');
+    last[format] = { text, bytes };
+    return bytes;
+  };
+}
 
 /** The media type with the greater weight; the text format where the client does not care. */
 function wantsOpenMetrics(accept: string): boolean {
