@@ -1,11 +1,11 @@
-import { unreachable } from '../errors.ts';
 import type { StateView } from '../host/state-reader.ts';
 import type { ObservedNode } from '../plan/observed.ts';
-import type { KubeletLayer, LayerDrift, SysctlDrift } from '../plan/drift.ts';
+import type { LayerDrift, SysctlDrift } from '../plan/drift.ts';
 import type { Journal } from '../transaction/journal.ts';
 import type { DriftItem } from './layers.ts';
 import { findingLine, imageLines, sections } from './render-plan.ts';
 import { renderProblem } from './render-problem.ts';
+import { driftSentences } from './render-drift.ts';
 import { type Page, paint, visible, wrap } from './text.ts';
 
 export interface StatusView {
@@ -183,47 +183,6 @@ function conclusion(view: StatusView, page: Page): readonly string[] {
       : 'No drift: the node is as the policy wants it.';
   return wrap(text, page.width).map((line) => paint(page, 'green', line));
 }
-
-/** One sentence for each entry, whatever the number of layers it concerns. */
-function driftSentences(drifts: readonly DriftItem[]): readonly string[] {
-  const sentences = new Map<string, string[]>();
-  for (const drift of drifts) {
-    const text = sentence(drift);
-    sentences.set(text, [...(sentences.get(text) ?? []), ...('layer' in drift ? [where[drift.layer]] : [])]);
-  }
-  return [...sentences].map(
-    ([text, places]) => `${text}${places.length === 0 ? '' : ` in ${listed(places)}`}`,
-  );
-}
-
-function sentence(drift: DriftItem): string {
-  switch (drift.kind) {
-    case 'entryMissing':
-      return `${drift.entry} is missing`;
-    case 'entryExtra':
-      return `${drift.entry} is more than the policy wants`;
-    case 'layersDiffer':
-      return `${drift.entry} is known elsewhere, but not`;
-    case 'needsReload':
-      return 'a file of the unit was changed and systemd has not read it yet (daemon-reload)';
-    case 'sysctl':
-      return `${drift.name} is ${drift.found ?? 'unknown'}, must be ${drift.expected}`;
-    default:
-      return unreachable(drift);
-  }
-}
-
-function listed(words: readonly string[]): string {
-  const [last = '', ...others] = [...words].reverse();
-  return others.length === 0 ? last : `${others.reverse().join(', ')} and ${last}`;
-}
-
-const where: Readonly<Record<KubeletLayer, string>> = {
-  disk: "the unit's files",
-  loaded: 'what systemd has loaded',
-  process: 'the running kubelet',
-  configz: "the kubelet's own answer",
-};
 
 function stamp(ms: number): string {
   return `${new Date(ms).toISOString().slice(0, 19).replace('T', ' ')}Z`;

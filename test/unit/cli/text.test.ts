@@ -1,8 +1,8 @@
-import fc from 'fast-check';
-import { test } from 'tap';
+import * as fc from 'fast-check';
+import t from 'tap';
 import { duration, paint, spread, visible, wrap } from '../../../agent/cli/text.ts';
 
-void test('wrapped text keeps its words and stays within the width wherever a word fits', (t) => {
+void t.test('wrapped text keeps its words and stays within the width wherever a word fits', (t) => {
   const word = fc.stringMatching(/^[a-z0-9./*-]{1,30}$/);
   fc.assert(
     fc.property(fc.array(word, { maxLength: 30 }), fc.integer({ min: 40, max: 80 }), (words, width) => {
@@ -21,13 +21,13 @@ void test('wrapped text keeps its words and stays within the width wherever a wo
   t.end();
 });
 
-void test('a word longer than the width stays whole', (t) => {
+void t.test('a word longer than the width stays whole', (t) => {
   const long = 'x'.repeat(100);
   t.same(wrap(`a ${long} b`, 40, '  '), ['  a', `  ${long}`, '  b']);
   t.end();
 });
 
-void test('no text of a node reaches the terminal as a control character', (t) => {
+void t.test('no text of a node reaches the terminal as a control character', (t) => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), (text) => {
       t.notMatch(visible(text).replaceAll('\t', ''), /[\p{Cc}\u202a-\u202e]/u);
@@ -38,7 +38,7 @@ void test('no text of a node reaches the terminal as a control character', (t) =
   t.end();
 });
 
-void test('times are shown in the unit that fits', (t) => {
+void t.test('times are shown in the unit that fits', (t) => {
   t.same([0.4, 85, 999, 1234, 12_345, 125_000].map(duration), [
     '0 ms',
     '85 ms',
@@ -50,13 +50,13 @@ void test('times are shown in the unit that fits', (t) => {
   t.end();
 });
 
-void test('colours are written only where the page has them', (t) => {
+void t.test('colours are written only where the page has them', (t) => {
   t.equal(paint({ width: 80, colour: false }, 'red', 'no'), 'no');
   t.equal(paint({ width: 80, colour: true }, 'red', 'no'), '\u001b[31mno\u001b[39m');
   t.end();
 });
 
-void test('two texts on one line keep two blanks between them', (t) => {
+void t.test('two texts on one line keep two blanks between them', (t) => {
   t.equal(spread('left', 'right', 20), 'left           right');
   t.equal(spread('left', 'right', 5), 'left  right');
   t.end();

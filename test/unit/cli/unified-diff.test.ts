@@ -1,5 +1,5 @@
-import fc from 'fast-check';
-import { test } from 'tap';
+import * as fc from 'fast-check';
+import t from 'tap';
 import { unifiedDiff } from '../../../agent/cli/unified-diff.ts';
 
 /** What `patch` does, without fuzz: every context and removed line must be where the hunk says. */
@@ -34,7 +34,7 @@ const text = fc
   .tuple(fc.array(fc.constantFrom('a', 'b', 'c', 'd', '', 'é\r'), { maxLength: 40 }), fc.boolean())
   .map(([lines, ends]) => lines.join('\n') + (ends && lines.length > 0 ? '\n' : ''));
 
-void test('a diff applied to the old text gives the new one', (t) => {
+void t.test('a diff applied to the old text gives the new one', (t) => {
   fc.assert(
     fc.property(text, text, (before, after) => {
       t.equal(patched(before, unifiedDiff('/x', before, after)), after);
@@ -44,29 +44,32 @@ void test('a diff applied to the old text gives the new one', (t) => {
   t.end();
 });
 
-void test('a diff shows no more changed lines than replacing everything, and the fewest for single edits', (t) => {
-  fc.assert(
-    fc.property(fc.array(fc.nat(5), { minLength: 1, maxLength: 30 }), fc.nat(29), (numbers, position) => {
-      const lines = numbers.map(String);
-      const at = position % lines.length;
-      const edited = [...lines.slice(0, at), 'new', ...lines.slice(at)];
-      const diff = unifiedDiff('/x', `${lines.join('\n')}\n`, `${edited.join('\n')}\n`).slice(2);
-      t.same(
-        diff.filter((line) => line.startsWith('+') || line.startsWith('-')),
-        ['+new'],
-      );
-    }),
-  );
-  t.end();
-});
+void t.test(
+  'a diff shows no more changed lines than replacing everything, and the fewest for single edits',
+  (t) => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(5), { minLength: 1, maxLength: 30 }), fc.nat(29), (numbers, position) => {
+        const lines = numbers.map(String);
+        const at = position % lines.length;
+        const edited = [...lines.slice(0, at), 'new', ...lines.slice(at)];
+        const diff = unifiedDiff('/x', `${lines.join('\n')}\n`, `${edited.join('\n')}\n`).slice(2);
+        t.same(
+          diff.filter((line) => line.startsWith('+') || line.startsWith('-')),
+          ['+new'],
+        );
+      }),
+    );
+    t.end();
+  },
+);
 
-void test('equal texts have no diff', (t) => {
+void t.test('equal texts have no diff', (t) => {
   t.same(unifiedDiff('/x', 'a\n', 'a\n'), []);
   t.same(unifiedDiff('/x', null, null), []);
   t.end();
 });
 
-void test('a diff reads as diff -u prints it', (t) => {
+void t.test('a diff reads as diff -u prints it', (t) => {
   const before = '1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11\n12\n';
   t.same(unifiedDiff('/etc/x.conf', before, before.replace('2\n', 'two\n').replace('11\n', '')), [
     '--- a/etc/x.conf',
@@ -88,7 +91,7 @@ void test('a diff reads as diff -u prints it', (t) => {
   t.end();
 });
 
-void test('files that come and go are compared with /dev/null', (t) => {
+void t.test('files that come and go are compared with /dev/null', (t) => {
   t.same(unifiedDiff('/etc/x', null, 'a\nb\n'), [
     '--- /dev/null',
     '+++ b/etc/x',
@@ -106,7 +109,7 @@ void test('files that come and go are compared with /dev/null', (t) => {
   t.end();
 });
 
-void test('two large texts without a line in common are compared in bounded work', (t) => {
+void t.test('two large texts without a line in common are compared in bounded work', (t) => {
   const lines = (word: string): string =>
     Array.from({ length: 20_000 }, (_, index) => `${word}${index}\n`).join('');
   const before = lines('a');
