@@ -44,6 +44,7 @@ export const errorCodes = [
   'REMOVAL_IN_USE',
   'REMOVAL_UNCHECKED',
   'REMOVAL_REFUSED',
+  'GPU_AT_RISK',
   'PLAN_LATCHED',
   'NOTHING_TO_ROLL_BACK',
   'TRANSACTION_RUNNING',
@@ -63,6 +64,10 @@ export const errorCodes = [
   'ROLLBACK_FAILED',
   'JOURNAL_UNREADABLE',
   'STATE_DIRECTORY_UNSAFE',
+  // the cluster
+  'API_UNREACHABLE',
+  'API_REFUSED',
+  'KUBECONFIG_UNUSABLE',
   // the rest
   'USAGE',
   'INTERNAL',
