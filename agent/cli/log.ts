@@ -24,6 +24,9 @@ export async function openLog(sink: Sink, level: LogLevel): Promise<Log> {
   return {
     event(event) {
       switch (event.kind) {
+        case 'planned':
+          logger.debug({ event: event.kind, outcome: event.outcome.kind }, 'planned');
+          return;
         case 'waiting':
           logger.info({ event: event.kind, forMs: event.forMs }, event.why);
           return;

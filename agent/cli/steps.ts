@@ -42,6 +42,10 @@ export function eventLines(event: TransactionEvent, page: Page): readonly string
   switch (event.kind) {
     case 'waiting':
       return wrap(`${duration(event.forMs)}: ${event.why}`, page.width, '  wait ', '       ');
+    case 'planned':
+      return event.outcome.notes.warnings.flatMap(({ code, message }) =>
+        wrap(`${code} ${message}`, page.width, '  warn ', '       '),
+      );
     case 'stepStarted':
     case 'closed':
       return [];
@@ -75,6 +79,7 @@ export function recordOf(event: TransactionEvent): StepRecord | undefined {
       return { step: event.step, tookMs: Math.round(event.tookMs), code: null, message: null };
     case 'stepFailed':
       return { step: event.step, tookMs: null, code: event.code, message: event.message };
+    case 'planned':
     case 'waiting':
     case 'stepStarted':
     case 'auditFailed':

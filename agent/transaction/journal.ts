@@ -41,10 +41,19 @@ export interface Journal {
 /** The marker files of `backup/ID/`: who renames `armed` decides the transaction, and only one can. */
 export type Token = 'none' | 'armed' | 'committed' | 'fired' | 'reverting' | 'restored';
 
-export const tokens = ['committed', 'restored', 'fired', 'reverting', 'armed'] as const satisfies readonly Token[];
+export const tokens = [
+  'committed',
+  'restored',
+  'fired',
+  'reverting',
+  'armed',
+] as const satisfies readonly Token[];
 
 /** `JOURNAL_UNREADABLE` unless the text is a journal that this version wrote. */
-export function parseJournal(text: string, path: string): { ok: true; journal: Journal } | { ok: false; problem: Problem } {
+export function parseJournal(
+  text: string,
+  path: string,
+): { ok: true; journal: Journal } | { ok: false; problem: Problem } {
   const problem = (why: string): { ok: false; problem: Problem } => ({
     ok: false,
     problem: {
@@ -78,7 +87,11 @@ export interface AuditLine {
   readonly unit: string;
   readonly added: readonly string[];
   readonly removed: readonly string[];
-  readonly files: readonly { readonly path: string; readonly before: string | null; readonly after: string | null }[];
+  readonly files: readonly {
+    readonly path: string;
+    readonly before: string | null;
+    readonly after: string | null;
+  }[];
   readonly verdict: Verdict['kind'];
   readonly by: Verdict['by'];
   readonly code?: ErrorCode;

@@ -31,16 +31,29 @@ export type LoopEvent =
   | { readonly kind: 'policyNoticed' }
   | { readonly kind: 'policyLoaded'; readonly changed: boolean }
   | { readonly kind: 'sysctlsSeen'; readonly changed: boolean }
-  | { readonly kind: 'nodeSeen'; readonly wish: Wish; readonly subjects: readonly Subject[] }
+  | {
+      readonly kind: 'nodeSeen';
+      readonly wish: Wish;
+      readonly subjects: readonly Subject[];
+      /** The change puts the kubelet at risk. */
+      readonly needsSlot: boolean;
+    }
+  | { readonly kind: 'slotGranted' }
+  /** The fleet's rollout is halted, or the gate could not be asked. */
+  | { readonly kind: 'slotRefused' }
   | { readonly kind: 'lookFailed' }
   | {
       readonly kind: 'applied';
       readonly result: 'committed' | 'nothing';
       readonly subjects: readonly Subject[];
     }
-  | { readonly kind: 'applied'; readonly result: 'refused' | 'rolledBack' | 'broken' | 'halted' };
+  | { readonly kind: 'applied'; readonly result: 'refused' | 'rolledBack' | 'broken' };
 
-export type LoopAction = 'loadPolicy' | 'lookAtNode' | 'lookAtSysctls' | 'apply' | 'wait';
+export type LoopAction =
+  'loadPolicy' | 'lookAtNode' | 'lookAtSysctls' | 'askForSlot' | 'giveUpSlot' | 'apply' | 'wait';
+
+/** The right to have this node at risk. */
+export type SlotState = 'none' | 'asked' | 'held';
 
 /** All that the loop remembers between two actions. Times are monotonic milliseconds. */
 export interface LoopPosition {
@@ -51,6 +64,8 @@ export interface LoopPosition {
   readonly cycleDueAtMs: number;
   readonly wish: Wish;
   readonly subjects: readonly Subject[];
+  readonly needsSlot: boolean;
+  readonly slot: SlotState;
   /** Refusals and failures in a row. */
   readonly setbacks: number;
   readonly applyNotBeforeMs: number;
@@ -98,6 +113,8 @@ export function startPosition(nowMs: number, kept?: Pick<LoopPosition, 'heals' |
     cycleDueAtMs: nowMs,
     wish: 'nothing',
     subjects: [],
+    needsSlot: false,
+    slot: 'none',
     setbacks: 0,
     applyNotBeforeMs: nowMs,
     heals: kept?.heals ?? { kubelet: [], sysctls: [] },
@@ -119,7 +136,14 @@ export function nextAction(
   if (due(taken.policyDueAtMs)) return step('loadPolicy');
   if (due(taken.nodeDueAtMs)) return step('lookAtNode');
   const mayApply = taken.wish === 'change' && !settings.dryRun && healable(taken, nowMs, settings).length > 0;
-  if (mayApply && taken.applyNotBeforeMs <= nowMs) return step('apply');
+  if (taken.slot !== 'none' && !(mayApply && taken.needsSlot)) {
+    return { position: { ...taken, slot: 'none' }, action: 'giveUpSlot', untilMs: nowMs };
+  }
+  if (mayApply && taken.applyNotBeforeMs <= nowMs) {
+    if (!taken.needsSlot || taken.slot === 'held') return step('apply');
+    if (taken.slot === 'none')
+      return { position: { ...taken, slot: 'asked' }, action: 'askForSlot', untilMs: nowMs };
+  }
   if (due(taken.cycleDueAtMs)) return step('lookAtSysctls');
   const moments = [
     taken.policyDueAtMs,
@@ -169,7 +193,12 @@ function take(
     case 'policyLoaded': {
       const loaded = { ...position, policyDueAtMs: undefined, noticedAtMs: undefined };
       if (!event.changed) return loaded;
-      return { ...startPosition(nowMs), cycleDueAtMs: position.cycleDueAtMs, policyDueAtMs: undefined };
+      return {
+        ...startPosition(nowMs),
+        slot: position.slot,
+        cycleDueAtMs: position.cycleDueAtMs,
+        policyDueAtMs: undefined,
+      };
     }
     case 'sysctlsSeen': {
       const seen = { ...position, cycleDueAtMs: nowMs + settings.cycleMs };
@@ -177,6 +206,11 @@ function take(
     }
     case 'nodeSeen':
       return nodeSeen(position, event, nowMs, settings, roll);
+    case 'slotGranted':
+      // Waiting may have been long: the node is looked at again before anything is done.
+      return { ...position, slot: 'held', nodeDueAtMs: nowMs };
+    case 'slotRefused':
+      return setBack({ ...position, slot: 'none' }, nowMs, settings, roll);
     case 'lookFailed':
       return setBack(position, nowMs, settings, roll);
     case 'applied':
@@ -218,6 +252,7 @@ function nodeSeen(
     cycleDueAtMs: nowMs + settings.cycleMs,
     wish: event.wish,
     subjects: event.subjects,
+    needsSlot: event.needsSlot,
     setbacks,
     settled: [...new Set([...position.settled, ...(refused ? [] : right)])],
   };
@@ -252,6 +287,7 @@ function applied(
       const most = Math.max(heals.kubelet.length, heals.sysctls.length);
       return {
         ...position,
+        slot: 'none',
         wish: 'nothing',
         setbacks: 0,
         heals,
@@ -263,11 +299,10 @@ function applied(
     }
     case 'nothing':
     case 'rolledBack':
-      return { ...position, wish: 'nothing', nodeDueAtMs: nowMs };
+      return { ...position, slot: 'none', wish: 'nothing', nodeDueAtMs: nowMs };
     case 'refused':
     case 'broken':
-    case 'halted':
-      return setBack(position, nowMs, settings, roll);
+      return setBack({ ...position, slot: 'none' }, nowMs, settings, roll);
     default:
       return unreachable(event);
   }

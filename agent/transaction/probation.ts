@@ -24,7 +24,8 @@ export interface ProbationRules {
 
 export interface Probation {
   readonly startedAtMs: number;
-  readonly process: { readonly mainPid: number; readonly invocationId: string; readonly nRestarts: number } | undefined;
+  readonly process:
+    { readonly mainPid: number; readonly invocationId: string; readonly nRestarts: number } | undefined;
   /** When the present unbroken run of good samples began. */
   readonly wellSinceMs: number | undefined;
   /** Why the last sample was not good. */
@@ -59,12 +60,21 @@ export function judge(probation: Probation, sample: Sample, rules: ProbationRule
 
   if (wellSinceMs !== undefined && sample.atMs - wellSinceMs >= rules.probationMs) return { kind: 'passed' };
   if (sample.atMs - probation.startedAtMs > rules.graceMs + rules.probationMs) {
-    return { kind: 'failed', ...(complaint ?? { code: 'KUBELET_NOT_ANSWERING', message: 'the kubelet was never well for long enough' }) };
+    return {
+      kind: 'failed',
+      ...(complaint ?? {
+        code: 'KUBELET_NOT_ANSWERING',
+        message: 'the kubelet was never well for long enough',
+      }),
+    };
   }
   return { kind: 'watching', probation: { ...probation, process, wellSinceMs, complaint } };
 }
 
-function processFailure(probation: Probation, sample: Sample): { code: ErrorCode; message: string } | undefined {
+function processFailure(
+  probation: Probation,
+  sample: Sample,
+): { code: ErrorCode; message: string } | undefined {
   const { activeState, subState } = sample;
   if (activeState === 'failed' || activeState === 'inactive' || activeState === 'deactivating') {
     return { code: 'KUBELET_EXITED', message: `the kubelet's unit went ${activeState} (${subState})` };
@@ -74,7 +84,11 @@ function processFailure(probation: Probation, sample: Sample): { code: ErrorCode
   }
   const known = probation.process;
   if (known === undefined) return undefined;
-  if (sample.mainPid !== known.mainPid || sample.invocationId !== known.invocationId || sample.nRestarts > known.nRestarts) {
+  if (
+    sample.mainPid !== known.mainPid ||
+    sample.invocationId !== known.invocationId ||
+    sample.nRestarts > known.nRestarts
+  ) {
     return {
       code: 'KUBELET_RESTARTED',
       message: `the kubelet was restarted during its probation (PID ${known.mainPid} became ${sample.mainPid}, restarts ${known.nRestarts} became ${sample.nRestarts})`,
@@ -83,9 +97,15 @@ function processFailure(probation: Probation, sample: Sample): { code: ErrorCode
   return undefined;
 }
 
-function complaintAbout(sample: Sample, rules: ProbationRules): { code: ErrorCode; message: string } | undefined {
+function complaintAbout(
+  sample: Sample,
+  rules: ProbationRules,
+): { code: ErrorCode; message: string } | undefined {
   if (sample.activeState !== 'active' || sample.mainPid === 0) {
-    return { code: 'KUBELET_NOT_ANSWERING', message: `the kubelet's unit is still ${sample.activeState} (${sample.subState})` };
+    return {
+      code: 'KUBELET_NOT_ANSWERING',
+      message: `the kubelet's unit is still ${sample.activeState} (${sample.subState})`,
+    };
   }
   if (sample.flagInForce !== true) {
     return {
@@ -97,7 +117,10 @@ function complaintAbout(sample: Sample, rules: ProbationRules): { code: ErrorCod
     };
   }
   if (rules.healthzRequired && sample.health !== 'ok') {
-    return { code: 'KUBELET_NOT_ANSWERING', message: `the kubelet's /healthz is ${sample.health}; it was ok before the change` };
+    return {
+      code: 'KUBELET_NOT_ANSWERING',
+      message: `the kubelet's /healthz is ${sample.health}; it was ok before the change`,
+    };
   }
   if (sample.health === 'unhealthy') {
     return { code: 'KUBELET_NOT_ANSWERING', message: "the kubelet's /healthz answers that it is not well" };

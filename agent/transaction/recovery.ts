@@ -37,7 +37,10 @@ export function recover(remains: Remains): Recovery {
     case 'reverting':
       return 'rollBack';
     case 'armed':
-      return remains.files === 'after' && remains.restartPlanned && remains.kubeletRestarted && remains.sameBoot
+      return remains.files === 'after' &&
+        remains.restartPlanned &&
+        remains.kubeletRestarted &&
+        remains.sameBoot
         ? 'resumeProbation'
         : 'rollBack';
     case 'none':

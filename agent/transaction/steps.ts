@@ -55,6 +55,13 @@ export const stateAfter: Readonly<Record<ApplyStep, TransactionState>> = {
   commit: 'committed',
 };
 
+const order: readonly TransactionState[] = applySteps.map((step) => stateAfter[step]);
+
+/** Whether the files of the plan may have been replaced: from the moment when the step before is done. */
+export function filesMayBeReplaced(state: TransactionState): boolean {
+  return !order.includes(state) || order.indexOf(state) >= order.indexOf('filesWritten');
+}
+
 /** An open transaction must be finished, forward or back, before another one begins. */
 export function isOpen(state: TransactionState): boolean {
   return state !== 'committed' && state !== 'rolledBack';

@@ -33,7 +33,10 @@ export function probationFor(policyMs: number, unit: Pick<LoadedUnit, 'restartMs
 }
 
 /** Units with Type=notify are given the time that they themselves ask for. */
-export function restartDeadline(unit: Pick<LoadedUnit, 'type' | 'startTimeoutMs'>, deadlines: Deadlines): number {
+export function restartDeadline(
+  unit: Pick<LoadedUnit, 'type' | 'startTimeoutMs'>,
+  deadlines: Deadlines,
+): number {
   if (!unit.type.startsWith('notify')) return deadlines.restartMs;
   return Math.min(Math.max(deadlines.restartMs, unit.startTimeoutMs + 1_000), 5 * 60_000);
 }

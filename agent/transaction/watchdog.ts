@@ -51,6 +51,8 @@ mv "$here/armed" "$here/fired" 2>/dev/null || [ -e "$here/fired" ] || [ -e "$her
 
 # put_back TARGET PREVIOUS SAVED: what stands there now is kept as SAVED.found.
 put_back() {
+  # One and the same file under both names: it was never replaced, and an edit in it is somebody else's.
+  if [ "$1" -ef "$2" ]; then rm -f "$2"; return; fi
   [ ! -e "$1" ] || cp -p "$1" "$3.found" || :
   if [ -e "$2" ]; then mv -f "$2" "$1" && return; fi
   cp -p "$3" "$2" && mv -f "$2" "$1" || status=1
@@ -120,14 +122,18 @@ export function scriptOf(
       path: file.path,
       saved: file.before === null ? undefined : `${backupDirectory}/${index}`,
     })),
-    sysctls: journal.plan.sysctlWrites.map((write) => ({ procPath: procPathOf(write.name), value: write.before })),
+    sysctls: journal.plan.sysctlWrites.map((write) => ({
+      procPath: procPathOf(write.name),
+      value: write.before,
+    })),
     reload: journal.plan.reload,
     baselineInvocationId: journal.baseline?.invocationId ?? '',
   };
 }
 
 function restoreLine(directory: string, restoration: Restoration, index: number): string {
-  if (restoration.saved === undefined) return `take_away ${quote(restoration.path)} ${quote(`${directory}/${index}`)}`;
+  if (restoration.saved === undefined)
+    return `take_away ${quote(restoration.path)} ${quote(`${directory}/${index}`)}`;
   return `put_back ${quote(restoration.path)} ${quote(previousPath(restoration.path))} ${quote(restoration.saved)}`;
 }
 

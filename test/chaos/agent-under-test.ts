@@ -24,11 +24,22 @@ export interface Order {
   readonly force?: readonly ['PLAN_LATCHED'];
 }
 
-const quick: Deadlines = { callMs: 2_000, reloadMs: 4_000, restartMs: 4_000, graceMs: 4_000, watchdogSlackMs: 1_000, sampleMs: 100 };
+const quick: Deadlines = {
+  callMs: 2_000,
+  reloadMs: 4_000,
+  restartMs: 4_000,
+  graceMs: 4_000,
+  watchdogSlackMs: 1_000,
+  sampleMs: 100,
+};
 
 async function main(): Promise<void> {
   const order = JSON.parse(process.argv[2] ?? '{}') as Order;
-  const flags = policyFromFlags({ allow: order.allow, sysctl: order.sysctl ?? [], probation: order.probation ?? '1s' });
+  const flags = policyFromFlags({
+    allow: order.allow,
+    sysctl: order.sysctl ?? [],
+    probation: order.probation ?? '1s',
+  });
   const merged = mergeForNode(flags.policies);
   if (!merged.ok || flags.problems.length > 0) throw new Error(JSON.stringify([flags.problems, merged]));
   const node = await connectNode({ root: '/', deadlines: { ...quick, ...order.deadlines } });
@@ -66,6 +77,7 @@ function pointOf(event: TransactionEvent): string | undefined {
       return `after:${event.step}`;
     case 'stepFailed':
       return `failed:${event.step}:${event.code}`;
+    case 'planned':
     case 'waiting':
     case 'auditFailed':
     case 'closed':
@@ -80,6 +92,8 @@ async function pause(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  process.stdout.write(`${JSON.stringify({ outcome: { kind: 'threw', problem: problemOf(error), stack: String(error instanceof Error ? error.stack : '') } })}\n`);
+  process.stdout.write(
+    `${JSON.stringify({ outcome: { kind: 'threw', problem: problemOf(error), stack: String(error instanceof Error ? error.stack : '') } })}\n`,
+  );
   process.exit(1);
 });

@@ -8,7 +8,20 @@ const tier = { skip: unavailable ?? false, timeout: 120_000 };
 const unit = '/etc/systemd/system/kubelet.service';
 
 /** Runs an apply up to a point, does something to the node there, and lets it go on. */
-async function meanwhile(chaos: ChaosNode, pauseAt: string, act: () => Promise<void>, order: Partial<Order> = {}): Promise<{ outcome: { kind: string; problem?: { code: string; message: string }; problems?: { code: string }[]; journal?: { verdict?: { by: string; keptForeignFiles?: string[] } } }; text: string }> {
+async function meanwhile(
+  chaos: ChaosNode,
+  pauseAt: string,
+  act: () => Promise<void>,
+  order: Partial<Order> = {},
+): Promise<{
+  outcome: {
+    kind: string;
+    problem?: { code: string; message: string };
+    problems?: { code: string }[];
+    journal?: { verdict?: { by: string; keptForeignFiles?: string[] } };
+  };
+  text: string;
+}> {
   const running = await chaos.start({ pauseAt, ...order });
   await chaos.node.waitFor(() => running.stdout().includes('paused'), {
     what: `the agent to pause ${pauseAt}`,
@@ -19,7 +32,10 @@ async function meanwhile(chaos: ChaosNode, pauseAt: string, act: () => Promise<v
   chaos.node.write('/run/go-on', '');
   const { stdout, stderr } = await running.result;
   const last = stdout.trim().split('\n').at(-1) ?? '{}';
-  return { ...(JSON.parse(last) as { outcome: { kind: string } }), text: `${/"seen":.*/.exec(stdout)?.[0] ?? stdout.slice(-500)}${stderr}` };
+  return {
+    ...(JSON.parse(last) as { outcome: { kind: string } }),
+    text: `${/"seen":.*/.exec(stdout)?.[0] ?? stdout.slice(-500)}${stderr}`,
+  };
 }
 
 t.test('a full disk is a refusal that touches nothing', tier, async (t) => {
@@ -38,7 +54,9 @@ t.test('a full disk is a refusal that touches nothing', tier, async (t) => {
 
 t.test('a disk that fills up before the unit is written leaves the old unit', tier, async (t) => {
   const chaos = await chaosNode(t);
-  const { outcome, text } = await meanwhile(chaos, 'before:writeFiles', async () => Promise.resolve(chaos.node.fillDisk()));
+  const { outcome, text } = await meanwhile(chaos, 'before:writeFiles', async () =>
+    Promise.resolve(chaos.node.fillDisk()),
+  );
   t.equal(outcome.kind, 'refused', text);
   chaos.node.emptyDisk();
   const found = await chaos.find();
@@ -46,15 +64,21 @@ t.test('a disk that fills up before the unit is written leaves the old unit', ti
   t.equal(found.process, 'old');
 });
 
-t.test('a disk that fills up after the unit was written does not stop the roll-back of a kubelet that fails', tier, async (t) => {
-  const chaos = await chaosNode(t, { faults: ['with-flag:exit-at-once'] });
-  const { outcome, text } = await meanwhile(chaos, 'before:restart', async () => Promise.resolve(chaos.node.fillDisk()));
-  t.match(outcome.kind, /^(rolledBack|broken)$/, text);
-  await chaos.node.waitForKubelet();
-  const found = await chaos.find();
-  t.equal(found.file, 'old');
-  t.equal(found.process, 'old');
-});
+t.test(
+  'a disk that fills up after the unit was written does not stop the roll-back of a kubelet that fails',
+  tier,
+  async (t) => {
+    const chaos = await chaosNode(t, { faults: ['with-flag:exit-at-once'] });
+    const { outcome, text } = await meanwhile(chaos, 'before:restart', async () =>
+      Promise.resolve(chaos.node.fillDisk()),
+    );
+    t.match(outcome.kind, /^(rolledBack|broken)$/, text);
+    await chaos.node.waitForKubelet();
+    const found = await chaos.find();
+    t.equal(found.file, 'old');
+    t.equal(found.process, 'old');
+  },
+);
 
 t.test('a read-only /etc is refused', tier, async (t) => {
   const chaos = await chaosNode(t);
@@ -103,37 +127,53 @@ t.test('a bus that is silent ends in a deadline and a roll-back', tier, async (t
   t.equal(found.process, 'old');
 });
 
-t.test('an edit by somebody else before the unit is written is kept, and nothing is done', tier, async (t) => {
-  const chaos = await chaosNode(t);
-  const edited = chaos.before.replace('node-ip=192.0.2.10', 'node-ip=192.0.2.99');
-  const { outcome, text } = await meanwhile(chaos, 'before:writeFiles', async () => Promise.resolve(chaos.node.write(unit, edited)));
-  t.equal(outcome.kind, 'refused', text);
-  t.equal(outcome.problems?.[0]?.code, 'FILE_CHANGED');
-  t.equal(chaos.node.read(unit).toString(), edited, 'their edit is theirs');
-  t.equal((await chaos.find()).process, 'old');
-});
+t.test(
+  'an edit by somebody else before the unit is written is kept, and nothing is done',
+  tier,
+  async (t) => {
+    const chaos = await chaosNode(t);
+    const edited = chaos.before.replace('node-ip=192.0.2.10', 'node-ip=192.0.2.99');
+    const { outcome, text } = await meanwhile(chaos, 'before:writeFiles', async () =>
+      Promise.resolve(chaos.node.write(unit, edited)),
+    );
+    t.equal(outcome.kind, 'refused', text);
+    t.equal(outcome.problems?.[0]?.code, 'FILE_CHANGED');
+    t.equal(chaos.node.read(unit).toString(), edited, 'their edit is theirs');
+    t.equal((await chaos.find()).process, 'old');
+  },
+);
 
-t.test('an edit by somebody else after ours is noticed before the restart, and a copy of it is kept', tier, async (t) => {
-  const chaos = await chaosNode(t);
-  const edited = chaos.before.replace('node-ip=192.0.2.10', 'node-ip=192.0.2.99');
-  const { outcome, text } = await meanwhile(chaos, 'before:reload', async () => Promise.resolve(chaos.node.write(unit, edited)));
-  t.equal(outcome.kind, 'rolledBack', text);
-  t.equal(outcome.problem?.code, 'PROOF_FAILED');
-  t.strictSame(outcome.journal?.verdict?.keptForeignFiles, [unit]);
-  const found = await chaos.find();
-  t.equal(found.process, 'old');
-  const kept = await chaos.node.exec(['sh', '-c', 'cat /var/lib/kubelet-sysctl-agent/backup/*/0.found']);
-  t.equal(kept.stdout, edited);
-});
+t.test(
+  'an edit by somebody else after ours is noticed before the restart, and a copy of it is kept',
+  tier,
+  async (t) => {
+    const chaos = await chaosNode(t);
+    const edited = chaos.before.replace('node-ip=192.0.2.10', 'node-ip=192.0.2.99');
+    const { outcome, text } = await meanwhile(chaos, 'before:reload', async () =>
+      Promise.resolve(chaos.node.write(unit, edited)),
+    );
+    t.equal(outcome.kind, 'rolledBack', text);
+    t.equal(outcome.problem?.code, 'PROOF_FAILED');
+    t.strictSame(outcome.journal?.verdict?.keptForeignFiles, [unit]);
+    const found = await chaos.find();
+    t.equal(found.process, 'old');
+    const kept = await chaos.node.exec(['sh', '-c', 'cat /var/lib/kubelet-sysctl-agent/backup/*/0.found']);
+    t.equal(kept.stdout, edited);
+  },
+);
 
-t.test('a watchdog that fires while the agent is about to commit wins, and the agent says so', tier, async (t) => {
-  const chaos = await chaosNode(t);
-  const { outcome, text } = await meanwhile(chaos, 'before:commit', async () => chaos.fireWatchdog());
-  t.equal(outcome.kind, 'rolledBack', text);
-  t.equal(outcome.journal?.verdict?.by, 'watchdog');
-  await chaos.node.waitForKubelet();
-  t.strictSame(await chaos.find(), { file: 'old', process: 'old', litter: [] });
-});
+t.test(
+  'a watchdog that fires while the agent is about to commit wins, and the agent says so',
+  tier,
+  async (t) => {
+    const chaos = await chaosNode(t);
+    const { outcome, text } = await meanwhile(chaos, 'before:commit', async () => chaos.fireWatchdog());
+    t.equal(outcome.kind, 'rolledBack', text);
+    t.equal(outcome.journal?.verdict?.by, 'watchdog');
+    await chaos.node.waitForKubelet();
+    t.strictSame(await chaos.find(), { file: 'old', process: 'old', litter: [] });
+  },
+);
 
 t.test('a second agent is kept out while the first one is at work', tier, async (t) => {
   const chaos = await chaosNode(t);

@@ -36,18 +36,25 @@ t.test('a kubelet that is not well with the new flag is rolled back and latched'
   t.end();
 });
 
-t.test('a kubelet that breaks while nobody watches is rolled back by the timer of the host, in its own time', tier, async (t) => {
-  const chaos = await chaosNode(t, { faults: ['with-flag:exit-at-once'] });
-  const { killed, text } = await chaos.run({
-    killAt: 'after:restart',
-    deadlines: { reloadMs: 1_000, restartMs: 1_000, graceMs: 1_000, watchdogSlackMs: 500 },
-  });
-  t.ok(killed, text);
-  t.equal((await chaos.find()).file, 'new');
-  await chaos.node.waitFor(async () => (await chaos.find()).file === 'old', { what: 'the watchdog to put the unit back', deadlineMs: 20_000 });
-  await chaos.node.waitForKubelet();
-  t.equal((await chaos.find()).process, 'old');
-});
+t.test(
+  'a kubelet that breaks while nobody watches is rolled back by the timer of the host, in its own time',
+  tier,
+  async (t) => {
+    const chaos = await chaosNode(t, { faults: ['with-flag:exit-at-once'] });
+    const { killed, text } = await chaos.run({
+      killAt: 'after:restart',
+      deadlines: { reloadMs: 1_000, restartMs: 1_000, graceMs: 1_000, watchdogSlackMs: 500 },
+    });
+    t.ok(killed, text);
+    t.equal((await chaos.find()).file, 'new');
+    await chaos.node.waitFor(async () => (await chaos.find()).file === 'old', {
+      what: 'the watchdog to put the unit back',
+      deadlineMs: 20_000,
+    });
+    await chaos.node.waitForKubelet();
+    t.equal((await chaos.find()).process, 'old');
+  },
+);
 
 t.test('a kubelet that tells systemd when it is ready, and never does, is rolled back', tier, async (t) => {
   const chaos = await chaosNode(t, { layout: 'notify', faults: ['with-flag:never-ready'] });
@@ -60,12 +67,16 @@ t.test('a kubelet that tells systemd when it is ready, and never does, is rolled
   t.equal(found.process, 'old');
 });
 
-t.test('two applies in a row on a unit with the default start limits leave the kubelet running', tier, async (t) => {
-  const chaos = await chaosNode(t, { layout: 'default-limits' });
-  for (const entry of ['net.core.somaxconn', 'kernel.msgmax', 'net.ipv4.tcp_tw_reuse']) {
-    const done = await chaos.run({ allow: [entry] });
-    t.equal(done.outcome?.kind, 'committed', done.text);
-    await chaos.node.waitForKubelet();
-  }
-  t.equal(await chaos.node.property('NRestarts'), '0');
-});
+t.test(
+  'two applies in a row on a unit with the default start limits leave the kubelet running',
+  tier,
+  async (t) => {
+    const chaos = await chaosNode(t, { layout: 'default-limits' });
+    for (const entry of ['net.core.somaxconn', 'kernel.msgmax', 'net.ipv4.tcp_tw_reuse']) {
+      const done = await chaos.run({ allow: [entry] });
+      t.equal(done.outcome?.kind, 'committed', done.text);
+      await chaos.node.waitForKubelet();
+    }
+    t.equal(await chaos.node.property('NRestarts'), '0');
+  },
+);

@@ -67,7 +67,11 @@ t.test('the power fails at every point of an apply', tier, (t) => {
       await chaos.node.waitForKubelet();
       const committed = killAt === 'after:commit';
       const found = await chaos.find();
-      t.equal(found.file, committed ? 'new' : 'old', 'an unproven file is put back before the kubelet starts');
+      t.equal(
+        found.file,
+        committed ? 'new' : 'old',
+        'an unproven file is put back before the kubelet starts',
+      );
       t.equal(found.process, committed ? 'new' : 'old');
 
       const again = await chaos.run({});

@@ -20,7 +20,9 @@ export interface ChaosNode {
   readonly before: string;
   /** The bytes that an apply of `net.core.somaxconn` must write. */
   readonly after: string;
-  run(order: Partial<Order>): Promise<{ killed: boolean; outcome: Outcome | undefined; text: string; seen: readonly string[] }>;
+  run(
+    order: Partial<Order>,
+  ): Promise<{ killed: boolean; outcome: Outcome | undefined; text: string; seen: readonly string[] }>;
   start(order: Partial<Order>): Promise<RunningCommand>;
   /** What a person would find: file, process, marks of an unfinished transaction. */
   find(): Promise<Finding>;
@@ -32,7 +34,10 @@ export interface Outcome {
   readonly kind: string;
   readonly problem?: { readonly code: string; readonly message: string };
   readonly problems?: readonly { readonly code: string; readonly message: string }[];
-  readonly journal?: { readonly state: string; readonly verdict?: { readonly kind: string; readonly by: string; readonly code?: string } };
+  readonly journal?: {
+    readonly state: string;
+    readonly verdict?: { readonly kind: string; readonly by: string; readonly code?: string };
+  };
 }
 
 export interface Finding {
@@ -41,7 +46,10 @@ export interface Finding {
   readonly litter: readonly string[];
 }
 
-export async function chaosNode(test: Teardown, options: { layout?: string; faults?: readonly string[] } = {}): Promise<ChaosNode> {
+export async function chaosNode(
+  test: Teardown,
+  options: { layout?: string; faults?: readonly string[] } = {},
+): Promise<ChaosNode> {
   mkdirSync(join(projectDirectory, '.work', 'chaos'), { recursive: true });
   built ??= build({
     entryPoints: [join(projectDirectory, 'test/chaos/agent-under-test.ts')],
@@ -70,13 +78,24 @@ export async function chaosNode(test: Teardown, options: { layout?: string; faul
     async run(order) {
       const { code, stdout, stderr } = await node.exec(command(order), { deadlineMs: 90_000 });
       const last = stdout.trim().split('\n').at(-1) ?? '';
-      const parsed = last.startsWith('{') ? (JSON.parse(last) as { outcome: Outcome; seen?: readonly string[] }) : undefined;
-      return { killed: code === 137 && parsed === undefined, outcome: parsed?.outcome, seen: parsed?.seen ?? [], text: summaryOf(code, parsed, stderr) };
+      const parsed = last.startsWith('{')
+        ? (JSON.parse(last) as { outcome: Outcome; seen?: readonly string[] })
+        : undefined;
+      return {
+        killed: code === 137 && parsed === undefined,
+        outcome: parsed?.outcome,
+        seen: parsed?.seen ?? [],
+        text: summaryOf(code, parsed, stderr),
+      };
     },
     start: async (order) => node.spawn(command(order)),
     async find() {
       const text = node.exists(unitPath) ? node.read(unitPath).toString() : '';
-      const argv = await node.exec(['sh', '-c', 'cat /proc/$(systemctl show -P MainPID kubelet.service)/cmdline']);
+      const argv = await node.exec([
+        'sh',
+        '-c',
+        'cat /proc/$(systemctl show -P MainPID kubelet.service)/cmdline',
+      ]);
       const litter = await node.exec([
         'sh',
         '-c',
@@ -89,12 +108,18 @@ export async function chaosNode(test: Teardown, options: { layout?: string; faul
       };
     },
     async fireWatchdog() {
-      await node.exec(['systemctl', 'start', 'kubelet-sysctl-agent-watchdog.service'], { deadlineMs: 30_000 });
+      await node.exec(['systemctl', 'start', 'kubelet-sysctl-agent-watchdog.service'], {
+        deadlineMs: 30_000,
+      });
     },
   };
 }
 
-function summaryOf(code: number, parsed: { outcome: Outcome; seen?: readonly string[] } | undefined, stderr: string): string {
+function summaryOf(
+  code: number,
+  parsed: { outcome: Outcome; seen?: readonly string[] } | undefined,
+  stderr: string,
+): string {
   const problem = parsed?.outcome.problem ?? parsed?.outcome.problems?.[0];
   return `exit ${code}: ${parsed?.outcome.kind ?? 'no outcome'} ${problem === undefined ? '' : `${problem.code} ${problem.message}`} [${(parsed?.seen ?? []).join(' ')}] ${stderr}`;
 }
