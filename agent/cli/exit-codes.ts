@@ -5,7 +5,7 @@ export const exitCodes = {
   /** Converged, done, or nothing to do. */
   done: 0,
   internal: 1,
-  /** `plan`: there are changes. `status`: there is drift. */
+  /** `plan`: there are changes. `status`: there is drift. `audit`: there are findings. */
   changes: 2,
   /** Nothing was touched. */
   refused: 3,
@@ -34,7 +34,7 @@ const special: Readonly<Partial<Record<ErrorCode, ExitCode>>> = {
 export const exitCodeHelp: Readonly<Record<ExitCode, string>> = {
   0: 'converged, or nothing to do',
   1: 'internal error',
-  2: 'plan: there are changes; status: there is drift',
+  2: 'plan: there are changes; status: there is drift; audit: there are findings',
   3: 'refused, nothing was touched',
   4: 'failed probation and rolled back; the node is as before',
   5: 'needs a person: the roll-back failed, or the journal cannot be read',

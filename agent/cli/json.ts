@@ -2,7 +2,16 @@ import { AgentError, type Problem } from '../errors.ts';
 import type { CliContext } from './context.ts';
 import type { ExitCode } from './exit-codes.ts';
 
-export const jsonCommands = ['plan', 'apply', 'rollback', 'status', 'validate', 'explain'] as const;
+export const jsonCommands = [
+  'plan',
+  'apply',
+  'rollback',
+  'status',
+  'validate',
+  'explain',
+  'render',
+  'audit',
+] as const;
 export type JsonCommand = (typeof jsonCommands)[number];
 
 /** What every JSON object of the command line begins with; docs/json.md describes it. */

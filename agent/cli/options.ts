@@ -60,8 +60,8 @@ export function withRoot(command: Command): Command {
   );
 }
 
-/** Adds `--policy` and the short cuts. */
-export function withPolicy(command: Command): Command {
+/** Adds `--policy` and `--allow`. */
+export function withAllow(command: Command): Command {
   return command
     .addOption(
       mirrored(
@@ -74,7 +74,12 @@ export function withPolicy(command: Command): Command {
         '--allow <entries>',
         'entries the kubelet must allow, separated by commas; repeatable',
       ).argParser(collect),
-    )
+    );
+}
+
+/** Adds `--policy` and all short cuts. */
+export function withPolicy(command: Command): Command {
+  return withAllow(command)
     .addOption(mirrored('--sysctl <name=value>', "a value of the node's own; repeatable").argParser(collect))
     .addOption(mirrored('--unit <name>', 'the systemd service of the kubelet').argParser(text))
     .addOption(mirrored('--placement <kind>', placements.join(', ')).argParser(text))
@@ -123,8 +128,11 @@ export function mirrored(flags: string, description: string): Option {
   return option.env(`KSA_${option.name().replaceAll('-', '_').toUpperCase()}`);
 }
 
-// An environment variable holds several values one a line; empty ones are what an unset template leaves behind.
-function collect(value: string, previous: readonly string[] | undefined): readonly string[] | undefined {
+/** Adds a value to a repeatable option. A variable holds several, one a line; empty ones are an unset template's. */
+export function collect(
+  value: string,
+  previous: readonly string[] | undefined,
+): readonly string[] | undefined {
   const values = value.split('\n').filter((line) => line.trim() !== '');
   const all = [...(previous ?? []), ...values];
   return all.length === 0 ? undefined : all;

@@ -1,10 +1,22 @@
 import { Command, CommanderError } from 'commander';
+import { admissionKinds } from '../admission/kinds.ts';
 import { problemOf } from '../errors.ts';
 import type { CliContext } from './context.ts';
 import { exitCodeHelp, type ExitCode, exitCodes } from './exit-codes.ts';
 import { jsonCommand } from './json.ts';
-import { mirrored, type Output, several, withForce, withOutput, withPolicy, withRoot } from './options.ts';
+import {
+  collect,
+  mirrored,
+  type Output,
+  several,
+  withAllow,
+  withForce,
+  withOutput,
+  withPolicy,
+  withRoot,
+} from './options.ts';
 import { refuse } from './refuse.ts';
+import { withRun } from './run-options.ts';
 
 /** Runs one command line (without the names of node and script) to its exit code. Never throws. */
 export async function runProgram(argv: readonly string[], context: CliContext): Promise<ExitCode> {
@@ -115,6 +127,19 @@ function buildProgram(context: CliContext, run: Run): Command {
     ),
   ).action(action(async () => (await import('./status.ts')).status));
 
+  withRun(
+    withPolicy(
+      withRoot(
+        command(
+          'run',
+          'Watches this node for as long as it runs, heals it, and serves metrics.',
+          runExample,
+          [0, 64],
+        ),
+      ),
+    ),
+  ).action(action(async () => (await import('./run.ts')).run));
+
   const named =
     <Options>(load: LoadNamed<Options>) =>
     async (names: readonly string[], options: Options, command: Command): Promise<void> => {
@@ -145,6 +170,54 @@ function buildProgram(context: CliContext, run: Run): Command {
     .addArgument(several('sysctls', 'names, such as net.core.somaxconn'))
     .addOption(mirrored('--unit <name>', 'the systemd service of the kubelet'))
     .action(named(async () => (await import('./explain.ts')).explain));
+
+  withAllow(
+    withOutput(
+      command(
+        'render',
+        'Writes the admission policy that grants pods what the nodes allow. Needs no node.',
+        renderExample,
+        [0, 3, 64],
+      ),
+    ),
+  )
+    .addOption(
+      mirrored('--kind <kind>', 'vap (ValidatingAdmissionPolicy), kyverno, or psp (clusters before 1.25)')
+        .choices(admissionKinds)
+        .default('vap'),
+    )
+    .addOption(mirrored('--name <name>', 'what the objects are called').default('unsafe-sysctls'))
+    .addOption(
+      mirrored('--namespace <name>', 'all pods of this namespace may use them; repeatable').argParser(
+        collect,
+      ),
+    )
+    .addOption(
+      mirrored('--service-account <name>', 'pods of NAMESPACE:NAME may use them; repeatable').argParser(
+        collect,
+      ),
+    )
+    .addOption(mirrored('--all-namespaces', 'every pod may use them'))
+    .addOption(
+      mirrored(
+        '--kubelet-version <version>',
+        'the oldest kubelet; it says what is safe (default: the newest known)',
+      ),
+    )
+    .action(action(async () => (await import('./render.ts')).render));
+
+  withAllow(
+    withOutput(
+      command(
+        'audit',
+        'Finds workloads that set sysctls in privileged containers. Needs no node.',
+        auditExample,
+        [0, 2, 3, 64],
+      ),
+    ),
+  )
+    .addArgument(several('files', 'what `kubectl get … -o json` printed; - is standard input'))
+    .action(named(async () => (await import('./audit.ts')).audit));
 
   program
     .command('version')
@@ -179,6 +252,14 @@ const explainExample = `
   kubelet-sysctl-agent explain net.core.somaxconn vm.max_map_count
   kubelet-sysctl-agent explain --output json kernel.shmmax`.slice(1);
 
+const renderExample = `
+  kubelet-sysctl-agent render --policy policy.yaml --service-account web:web | kubectl apply -f -
+  kubelet-sysctl-agent render --kind psp --allow net.core.somaxconn --namespace web`.slice(1);
+
+const auditExample = `
+  kubectl get pods -A -o json | kubelet-sysctl-agent audit --policy policy.yaml -
+  kubelet-sysctl-agent audit --allow 'net.*' --output json pods.json`.slice(1);
+
 const rollbackExample = `
   kubelet-sysctl-agent rollback
   kubelet-sysctl-agent rollback --root /host --output json`.slice(1);
@@ -186,6 +267,10 @@ const rollbackExample = `
 const statusExample = `
   kubelet-sysctl-agent status
   kubelet-sysctl-agent status --policy policy.yaml --node-labels pool=web`.slice(1);
+
+const runExample = `
+  kubelet-sysctl-agent run --policy /etc/kubelet-sysctl-agent --root /host
+  kubelet-sysctl-agent run --allow net.core.somaxconn --dry-run --listen 127.0.0.1:9877`.slice(1);
 
 const applyExample = `
   kubelet-sysctl-agent apply --allow 'net.core.somaxconn,net.ipv4.tcp_*'
