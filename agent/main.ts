@@ -15,6 +15,8 @@ void main();
 
 async function main(): Promise<void> {
   process.exitCode = await runProgram(process.argv.slice(2), contextOf(process.env));
+  // A transaction that `run` was in the middle of is left to its journal and to the watchdog.
+  if (interruption.signal.aborted) process.exit();
 }
 
 /** The first signal rolls back a transaction under way. The second ends us at once: the watchdog carries the rest. */

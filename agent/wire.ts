@@ -1,19 +1,24 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import type { LoopPorts } from './engine/loop-ports.ts';
 import type { ObservationPorts } from './engine/observe.ts';
 import type { HostPorts } from './engine/ports.ts';
 import { AgentError } from './errors.ts';
 import { connectBus } from './host/bus.ts';
 import { systemClock } from './host/clock.ts';
 import { systemCommands } from './host/commands.ts';
+import { driftFile } from './host/drift-file.ts';
+import { watchFiles } from './host/file-watch.ts';
 import { hostFiles, resolveInRoot } from './host/files.ts';
 import { probeHealthz } from './host/healthz.ts';
 import { kernelRelease, kubeletVersion, readProcess } from './host/kubelet-process.ts';
+import { readPodSysctls } from './host/pod-namespaces.ts';
 import { selinuxRelabel } from './host/relabel.ts';
 import { readRunningPods } from './host/running-pods.ts';
 import { hostStateDirectory } from './host/state-directory.ts';
 import { hostSysctls } from './host/sysctls.ts';
 import { hostSystemd } from './host/systemd.ts';
+import { watchUnit } from './host/unit-watch.ts';
 import { type Deadlines, defaultDeadlines } from './transaction/timing.ts';
 
 export interface NodeOptions {
@@ -29,8 +34,13 @@ export interface NodeConnection {
   readonly observation: ObservationPorts;
   /** Opens the state directory. @throws AgentError STATE_DIRECTORY_UNSAFE, or SYSTEMD_UNREACHABLE for an image. */
   transactions(): Promise<HostPorts>;
+  /** What only the long-running agent needs. */
+  readonly watching: WatchingPorts;
   close(): Promise<void>;
 }
+
+/** Adapters of `run`; without a systemd `watchUnit` throws SYSTEMD_UNREACHABLE. */
+export type WatchingPorts = Pick<LoopPorts, 'watchFiles' | 'watchUnit' | 'podSysctls' | 'kept'>;
 
 /**
  * The one place where adapters are built. A root without a running systemd is an image: files only.
@@ -42,12 +52,10 @@ export async function connectNode(options: NodeOptions): Promise<NodeConnection>
   const commands = systemCommands;
   const files = hostFiles(root, selinuxRelabel(commands, root));
   const sysctls = hostSysctls({ commands });
-  const systemd = (await isBooted(root))
-    ? hostSystemd(
-        await connectBus(await resolveInRoot(root, '/run/dbus/system_bus_socket'), { deadlineMs: deadlines.callMs, reconnect: options.reconnect ?? false }),
-        { deadlineMs: deadlines.callMs, reloadDeadlineMs: deadlines.reloadMs },
-      )
+  const bus = (await isBooted(root))
+    ? await connectBus(await resolveInRoot(root, '/run/dbus/system_bus_socket'), { deadlineMs: deadlines.callMs, reconnect: options.reconnect ?? false })
     : undefined;
+  const systemd = bus === undefined ? undefined : hostSystemd(bus, { deadlineMs: deadlines.callMs, reloadDeadlineMs: deadlines.reloadMs });
 
   return {
     observation: {
@@ -76,6 +84,15 @@ export async function connectNode(options: NodeOptions): Promise<NodeConnection>
         deadlines,
         bootId,
       };
+    },
+    watching: {
+      watchFiles,
+      async watchUnit(unit, noticed) {
+        if (bus === undefined) throw new AgentError('SYSTEMD_UNREACHABLE', `no systemd runs under ${root}`);
+        return watchUnit(bus, unit, noticed, { deadlineMs: deadlines.callMs });
+      },
+      podSysctls: async (pods) => readPodSysctls(pods, { commands }),
+      kept: driftFile(root),
     },
     close: async () => systemd?.close(),
   };

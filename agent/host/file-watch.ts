@@ -2,7 +2,7 @@ import { type FSWatcher, statSync, watch } from 'node:fs';
 import path from 'node:path';
 import { resolveInRoot } from './files.ts';
 
-/** What is watched: a host path, which need not be there yet. A directory is watched for everything in it. */
+/** What is watched: a path, which need not be there yet. `directory`: if it is one, everything in it counts. */
 export interface WatchTarget {
   readonly path: string;
   readonly kind: 'file' | 'directory';
@@ -99,8 +99,7 @@ async function placesOf(
   const watched: Place[] = [nearest(parent, name)];
   // What a mounted ConfigMap swaps, whatever the file in it is called.
   if (watched[0]?.directory === parent) watched.push({ directory: parent, name: '..data' });
-  if (target.kind === 'directory' && inodeOf(real) !== undefined)
-    watched.push({ directory: real, name: undefined });
+  if (target.kind === 'directory' && isDirectory(real)) watched.push({ directory: real, name: undefined });
   else if (real !== named) watched.push(nearest(path.dirname(real), path.basename(real)));
   return { watched, files: [...new Set([named, real])] };
 }
@@ -144,6 +143,10 @@ function inodeOf(file: string): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+function isDirectory(file: string): boolean {
+  return statSync(file, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 function fingerprints(files: readonly string[]): string {

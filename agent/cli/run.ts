@@ -1,0 +1,199 @@
+import { randomInt } from 'node:crypto';
+import { localGate } from '../engine/gate.ts';
+import { loopHealth } from '../engine/loop-health.ts';
+import { loopMetrics } from '../engine/loop-metrics.ts';
+import type { LoopLog, LoopPorts, PolicySource } from '../engine/loop-ports.ts';
+import { NodeLoop } from '../engine/loop.ts';
+import { rememberVersion } from '../engine/remember-version.ts';
+import { noPods, noReporter } from '../engine/reporter.ts';
+import { type Problem, problemOf } from '../errors.ts';
+import { metricRegistry, single } from '../metrics/registry.ts';
+import { serveMetrics } from '../metrics/server.ts';
+import { type SysctlSeries, sysctlSeries } from '../metrics/sysctl-series.ts';
+import { tlsServer } from '../metrics/tls.ts';
+import { backoffMs, loopDefaults } from '../transaction/loop-rules.ts';
+import type { NodeConnection } from '../wire.ts';
+import { type CliContext, writeLines } from './context.ts';
+import { type ExitCode, exitCodeOf, exitCodes } from './exit-codes.ts';
+import { loadPolicy, wantsAnything } from './load-policy.ts';
+import { renderProblem } from './render-problem.ts';
+import { openLoopLog } from './run-log.ts';
+import type { RunArguments } from './run-options.ts';
+
+/** `run`: watches this node until a signal ends it. Serves metrics first, and waits for a systemd that is not there yet. */
+export async function run(context: CliContext, options: RunArguments): Promise<ExitCode> {
+  const problems = await usageProblems(options);
+  const [problem] = problems;
+  if (problem !== undefined) {
+    const { columns: width, colour } = context.stderr;
+    writeLines(
+      context.stderr,
+      problems.flatMap((each) => renderProblem(each, 'error', { width, colour })),
+    );
+    return exitCodeOf(problem);
+  }
+  const log = await openLoopLog(context.stderr, options.logLevel);
+  const registry = metricRegistry();
+  const shown: { series: SysctlSeries | undefined; loop: NodeLoop | undefined } = {
+    series: undefined,
+    loop: undefined,
+  };
+  const publish = loopMetrics({
+    registry,
+    version: context.agentVersion,
+    policy: ({ sysctls }) => {
+      const read = { read: (index: number) => shown.loop?.eyes?.read(index) ?? unread };
+      shown.series = sysctlSeries(sysctls, read, () => shown.loop?.notice());
+    },
+  });
+  const health = (): ReturnType<typeof loopHealth> => {
+    const { loop } = shown;
+    if (loop !== undefined)
+      return loopHealth(loop.pulse(), context.clock.monotonic(), loopDefaults.wholeLookMs);
+    return { alive: { ok: true, message: 'ok' }, ready: { ok: false, message: 'not connected to systemd' } };
+  };
+  context.holdSignals();
+  const server = await serveMetrics(
+    {
+      text: async () => registry.text(),
+      live: () => shown.series?.write() ?? nothing,
+      alive: () => health().alive,
+      ready: () => health().ready,
+    },
+    {
+      ...options.listen,
+      authorizer: undefined,
+      tls:
+        options.tlsCertFile === undefined || options.tlsKeyFile === undefined
+          ? undefined
+          : tlsServer({
+              certFile: options.tlsCertFile,
+              keyFile: options.tlsKeyFile,
+              failed: (reason) => {
+                log('error', 'tlsNotReloaded', {}, reason);
+              },
+            }),
+    },
+  );
+  log(
+    'info',
+    'started',
+    { version: context.agentVersion, node: context.nodeName, port: server.port },
+    'serving metrics',
+  );
+  publish.state('starting');
+  registry.set('policyValid', single(1));
+  const connected = await connect(context, options, log, (problem) => {
+    publish.lookFailed(problem.code);
+    publish.state('blind');
+  });
+  if (connected !== undefined) {
+    const ports = await portsOf(context, options, connected, log, publish);
+    const loop = new NodeLoop(ports, {
+      ...loopDefaults,
+      cycleMs: options.interval,
+      dryRun: options.dryRun === true,
+    });
+    shown.loop = loop;
+    await Promise.race([loop.run(context.signal), aborted(context.signal)]);
+  }
+  log('info', 'stopped', {}, 'stopped by a signal; a transaction under way is left to its watchdog');
+  return exitCodes.done;
+}
+
+const nothing = Buffer.alloc(0);
+const unread = { kind: 'unreadable', reason: 'wrongNamespace' } as const;
+
+async function usageProblems(options: RunArguments): Promise<readonly Problem[]> {
+  const problems: Problem[] = [];
+  if ((options.tlsCertFile === undefined) !== (options.tlsKeyFile === undefined)) {
+    problems.push({
+      code: 'USAGE',
+      message: '--tls-cert-file and --tls-key-file belong together',
+      next: 'give both, or none',
+    });
+  }
+  if (wantsAnything(options)) return problems;
+  // The same words as every other command has for it.
+  const loaded = await loadPolicy(options);
+  return [...problems, ...(loaded.ok ? [] : loaded.problems)];
+}
+
+interface Connected {
+  readonly node: NodeConnection;
+  readonly host: LoopPorts['host'];
+}
+
+/** A bus that is away at start is waited for: an agent that exits shows nothing at all. Undefined: a signal came first. */
+async function connect(
+  context: CliContext,
+  options: RunArguments,
+  log: LoopLog,
+  failed: (problem: Problem) => void,
+): Promise<Connected | undefined> {
+  for (let attempt = 1; !context.signal.aborted; attempt += 1) {
+    try {
+      const node = await context.connectNode({ root: options.root, reconnect: true });
+      return { node, host: await node.transactions() };
+    } catch (error) {
+      const problem = problemOf(error);
+      log('error', 'notConnected', { code: problem.code, next: problem.next }, problem.message);
+      failed(problem);
+      await context.clock
+        .sleep(Math.min(backoffMs(attempt, 0.5), 60_000), context.signal)
+        .catch(() => undefined);
+    }
+  }
+  return undefined;
+}
+
+async function portsOf(
+  context: CliContext,
+  options: RunArguments,
+  { node, host }: Connected,
+  log: LoopLog,
+  publish: LoopPorts['publish'],
+): Promise<LoopPorts> {
+  const { configz: port, configzTokenFile: tokenFile, configzCaFile: caFile } = options;
+  const random = (): number => randomInt(2 ** 32) / 2 ** 32;
+  return Promise.resolve({
+    ...node.watching,
+    host,
+    observation: rememberVersion(node.observation),
+    policies: policyFiles(options),
+    gate: localGate({
+      clock: context.clock,
+      splayMs: options.splay,
+      random,
+      warn: (message, delayMs) => {
+        log('warn', 'noCoordination', { delayMs }, message);
+      },
+    }),
+    reporter: noReporter,
+    pods: noPods,
+    publish,
+    log,
+    random,
+    async configz() {
+      if (port === undefined) return { kind: 'unknown', reason: 'not asked: --configz names no port' };
+      const { readConfigz } = await import('../host/configz.ts');
+      const answer = await readConfigz({ port, tokenFile, caFile, deadlineMs: 5_000 });
+      return answer.kind === 'unknown'
+        ? answer
+        : { kind: 'known', entries: answer.allowedUnsafeSysctls, holder: undefined };
+    },
+  });
+}
+
+function policyFiles(options: RunArguments): PolicySource {
+  return { load: async () => loadPolicy(options), files: options.policy ?? [], onChange: () => undefined };
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => {
+    signal.addEventListener('abort', () => {
+      resolve();
+    });
+  });
+}

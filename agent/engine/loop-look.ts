@@ -1,0 +1,142 @@
+import { type ForceableCode, type Problem, unreachable } from '../errors.ts';
+import type { HostFiles } from '../host/files.ts';
+import { driftOf, type LayerView, type NodeDrift } from '../plan/drift.ts';
+import { makePlan } from '../plan/make-plan.ts';
+import type { ObservedFile, ObservedNode } from '../plan/observed.ts';
+import type { Plan } from '../plan/plan.ts';
+import { sysctlFilePath } from '../plan/sysctl-plan.ts';
+import type { NodePolicy } from '../policy/merge.ts';
+import { sysctlConf, sysctlDirectories, type SysctlFile } from '../sysctl/sysctl-d.ts';
+import type { Subject, Wish } from '../transaction/loop-rules.ts';
+import { hashOf } from './apply.ts';
+import { readImageUnit } from './observe-image.ts';
+import { type ObservationPorts, observeNode } from './observe.ts';
+
+/** What one look at the whole node found. */
+export interface Look {
+  readonly observed: ObservedNode;
+  readonly drift: NodeDrift;
+  readonly wish: Wish;
+  readonly subjects: readonly Subject[];
+  /** What to do, and its hash; undefined unless the wish is `change` or `latched`. */
+  readonly plan: { readonly plan: Plan; readonly hash: string } | undefined;
+  /** Why nothing may be done. */
+  readonly problems: readonly Problem[];
+  readonly warnings: readonly Problem[];
+}
+
+export interface LookRequest {
+  readonly policy: NodePolicy;
+  /** Subjects that are left alone: something else keeps undoing them. */
+  readonly except: readonly Subject[];
+  readonly latchedHash: string | undefined;
+  readonly configz: () => Promise<LayerView>;
+  readonly nowMs: number;
+}
+
+/** Looks at the whole node, all layers, and plans. Touches nothing. @throws AgentError where the node cannot be seen. */
+export async function lookAtNode(ports: ObservationPorts, request: LookRequest): Promise<Look> {
+  const { policy } = request;
+  const observed = await observeNode(ports, {
+    unit: policy.unit,
+    sysctls: policy.sysctls.map(({ name }) => name),
+  });
+  const drift = driftOf({
+    observed,
+    policy,
+    unitOnDisk: await unitOnDisk(ports.files, observed),
+    configz: await request.configz(),
+    sysctlFiles: policy.sysctls.length === 0 ? [] : await readSysctlFiles(ports.files),
+  });
+  const outcome = makePlan(observed, policyWithout(policy, request.except), {
+    force: noForce,
+    nowMs: request.nowMs,
+  });
+  const base = { observed, drift, warnings: outcome.notes.warnings };
+  switch (outcome.kind) {
+    case 'converged':
+      return {
+        ...base,
+        wish: 'nothing',
+        subjects: driftedSubjects(drift, policy),
+        plan: undefined,
+        problems: [],
+      };
+    case 'refused':
+      return {
+        ...base,
+        wish: 'refused',
+        subjects: driftedSubjects(drift, policy),
+        plan: undefined,
+        problems: outcome.problems,
+      };
+    case 'change': {
+      const plan = { plan: outcome.plan, hash: hashOf(outcome.plan) };
+      const wish = plan.hash === request.latchedHash ? 'latched' : 'change';
+      return { ...base, wish, subjects: plannedSubjects(outcome.plan), plan, problems: [] };
+    }
+    default:
+      return unreachable(outcome);
+  }
+}
+
+/** A policy that leaves some subjects of the node alone: neither changes nor takes back what it wrote before. */
+export function policyWithout(policy: NodePolicy, except: readonly Subject[]): NodePolicy {
+  return {
+    ...policy,
+    ...(except.includes('sysctls') ? { sysctls: [] } : {}),
+    ...(except.includes('kubelet') ? { allowedUnsafeSysctls: [], existing: 'Keep' as const } : {}),
+  };
+}
+
+const noForce: readonly ForceableCode[] = [];
+
+function plannedSubjects(plan: Plan): readonly Subject[] {
+  const sysctls = plan.sysctlWrites.length > 0 || plan.files.some(({ path }) => path === sysctlFilePath);
+  return [
+    ...(plan.placement === undefined ? [] : ['kubelet' as const]),
+    ...(sysctls ? ['sysctls' as const] : []),
+  ];
+}
+
+function driftedSubjects(drift: NodeDrift, policy: NodePolicy): readonly Subject[] {
+  const kubelet = drift.layers.some(({ missing, extra }) => missing.length + extra.length > 0);
+  const sysctls = policy.sysctls.some(
+    ({ remediation }, index) => remediation === 'Write' && drift.sysctls[index]?.state === 'drifted',
+  );
+  return [...(kubelet ? ['kubelet' as const] : []), ...(sysctls ? ['sysctls' as const] : [])];
+}
+
+/** The unit as it would be read from the directories now, whatever systemd has loaded. */
+async function unitOnDisk(
+  files: HostFiles,
+  observed: ObservedNode,
+): Promise<readonly ObservedFile[] | undefined> {
+  if (observed.mode === 'image') return observed.unitFiles;
+  try {
+    const unit = await readImageUnit(files, observed.unit?.id || observed.unitName);
+    if (unit === undefined || unit.loadState === 'masked') return undefined;
+    const found = await Promise.all(
+      [unit.fragmentPath, ...unit.dropInPaths].map(async (path) => files.read(path)),
+    );
+    return found.filter((file) => file !== undefined);
+  } catch {
+    // A file that is no text, or vanished under our eyes: the layer is unknown.
+    return undefined;
+  }
+}
+
+async function readSysctlFiles(files: HostFiles): Promise<readonly SysctlFile[]> {
+  const paths: string[] = [];
+  for (const directory of sysctlDirectories) {
+    for (const { name } of await files.list(directory)) {
+      if (name.endsWith('.conf')) paths.push(`${directory}/${name}`);
+    }
+  }
+  const found: SysctlFile[] = [];
+  for (const path of [...paths, sysctlConf]) {
+    const file = await files.read(path).catch(() => undefined);
+    if (file !== undefined) found.push({ path, text: file.text });
+  }
+  return found;
+}
