@@ -43,6 +43,7 @@ export function celRules(grant: Grant): CelRules {
           "object.spec.serviceAccountName : 'default'",
       },
       { name: 'granted', expression: grantedTo(grant) },
+      ...longLists(grant),
       {
         name: 'forbidden',
         expression: `variables.unsafe.filter(s, !(variables.granted && ${covered(grant)}))`,
@@ -50,7 +51,7 @@ export function celRules(grant: Grant): CelRules {
     ],
     validation: {
       expression: 'size(variables.forbidden) == 0',
-      messageExpression: `'forbidden sysctl: ' + variables.forbidden.join(', ') + ${text(`; the unsafe sysctls ${entriesText(grant)} are for ${scopeText(grant.scope)} alone`)}`,
+      messageExpression: `'forbidden sysctl: ' + variables.forbidden.join(', ') + ${text(`; the nodes allow ${entriesText(grant)} to ${scopeText(grant.scope)}`)}`,
     },
   };
 }
@@ -67,12 +68,37 @@ function grantedTo({ scope }: Grant): string {
   return parts.join(' || ');
 }
 
-function covered({ names, prefixes }: Grant): string {
+function covered(grant: Grant): string {
   const parts = [
-    ...(names.length === 0 ? [] : [`s in ${list(names)}`]),
-    ...(prefixes.length === 0 ? [] : [`${list(prefixes)}.exists(p, s.startsWith(p))`]),
+    ...inChunks(grant.names, 'names').map((names) => `s in ${names}`),
+    ...inChunks(grant.prefixes, 'prefixes').map((prefixes) => `${prefixes}.exists(p, s.startsWith(p))`),
   ];
   return parts.length === 1 ? parts.join('') : `(${parts.join(' || ')})`;
+}
+
+/** How lists are written where they are used: out in full, or, as soon as one is too long for that, as variables. */
+function inChunks(values: readonly string[], name: string): readonly string[] {
+  const lists = chunks(values);
+  return lists.length === 1 ? lists.map(list) : lists.map((_, index) => `variables.${name}${index + 1}`);
+}
+
+function longLists({ names, prefixes }: Grant): readonly CelVariable[] {
+  return Object.entries({ names, prefixes }).flatMap(([name, values]) => {
+    const lists = chunks(values);
+    return lists.length <= 1
+      ? []
+      : lists.map((part, index) => ({ name: `${name}${index + 1}`, expression: list(part) }));
+  });
+}
+
+// The API server takes 100,000 characters of one expression, and a name has 253 at most.
+const chunkSize = 300;
+
+function chunks(values: readonly string[]): readonly (readonly string[])[] {
+  const count = Math.ceil(values.length / chunkSize);
+  return Array.from({ length: count }, (_, index) =>
+    values.slice(index * chunkSize, (index + 1) * chunkSize),
+  );
 }
 
 function entriesText({ names, prefixes }: Grant): string {

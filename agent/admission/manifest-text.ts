@@ -24,7 +24,9 @@ export function admissionObjects(grant: Grant, kind: AdmissionKind): readonly Ku
 
 /** The objects as one YAML stream for `kubectl apply -f -`, led by what they do and what they leave to do. */
 export function admissionText(grant: Grant, kind: AdmissionKind): string {
-  const documents = admissionObjects(grant, kind).map((object) => stringify(object, { lineWidth: 110, singleQuote: true }));
+  const documents = admissionObjects(grant, kind).map((object) =>
+    stringify(object, { lineWidth: 110, singleQuote: true }),
+  );
   const comment = notes(grant, kind).map((line) => `# ${line}\n`);
   return comment.join('') + documents.join('---\n');
 }
