@@ -1,5 +1,7 @@
 import type { HostFiles } from '../host/files.ts';
+import { classifyCommand } from '../kubelet/command.ts';
 import { readFlag } from '../kubelet/flag.ts';
+import { argumentsFileOf, rancherConfigPath } from '../kubelet/layouts.ts';
 import type { EnvironmentFileRef, ObservedFile } from '../plan/observed.ts';
 
 type Read = (path: string) => Promise<ObservedFile | undefined>;
@@ -14,7 +16,11 @@ export async function readEnvironmentFiles(
   const missing: { path: string; reason: string }[] = [];
   for (const reference of references) {
     const paths = await matching(files, reference.path);
-    const texts = (await Promise.all(paths.map(read))).filter((file) => file !== undefined);
+    const texts: ObservedFile[] = [];
+    for (const path of paths) {
+      const file = await read(path);
+      if (file !== undefined) texts.push(file);
+    }
     if (texts.length === 0 && !reference.optional) {
       missing.push({ path: reference.path, reason: 'the unit needs it to start, and it is not there' });
     }
@@ -33,11 +39,45 @@ export async function kubeletConfigFiles(
   const directory = readFlag(args, 'config-dir');
   return {
     main: main === undefined || !main.startsWith('/') ? undefined : await read(main),
-    dropIns: directory === undefined || !directory.startsWith('/') ? [] : await configDropIns(files, directory, read),
+    dropIns:
+      directory === undefined || !directory.startsWith('/')
+        ? []
+        : await configDropIns(files, directory, read),
   };
 }
 
-async function configDropIns(files: HostFiles, directory: string, read: Read): Promise<readonly ObservedFile[]> {
+/** The files from which k3s, rke2 or microk8s takes its kubelet's arguments, in the order in which they count. */
+export async function distributionFiles(
+  files: HostFiles,
+  program: string,
+  argv: readonly string[],
+  environment: ReadonlyMap<string, string>,
+  read: Read,
+): Promise<readonly ObservedFile[]> {
+  const kind = classifyCommand(program, argv);
+  const place = kind.kind === 'distribution' ? argumentsFileOf(kind.name) : undefined;
+  if (place === undefined) return [];
+  const main = place.kind === 'rancher' ? rancherConfigPath(place, argv, environment) : place.path;
+  const paths = [main];
+  if (place.kind === 'rancher') {
+    const names = (await files.list(`${main}.d`))
+      .filter(({ name, kind: entry }) => entry !== 'directory' && /\.ya?ml$/i.test(name))
+      .map(({ name }) => name);
+    paths.push(...names.sort().map((name) => `${main}.d/${name}`));
+  }
+  const found: ObservedFile[] = [];
+  for (const path of paths) {
+    const file = await read(path);
+    if (file !== undefined) found.push(file);
+  }
+  return found;
+}
+
+async function configDropIns(
+  files: HostFiles,
+  directory: string,
+  read: Read,
+): Promise<readonly ObservedFile[]> {
   const found: ObservedFile[] = [];
   for (const entry of await files.list(directory)) {
     const path = `${directory}/${entry.name}`;

@@ -13,16 +13,18 @@ export async function readImageUnit(files: HostFiles, name: string): Promise<Loa
   const dropIns = await list.settle((cached) => dropInPaths([name], cached));
   const sources = [];
   for (const path of [fragment.path, ...dropIns]) {
-    const file = await files.read(path);
-    if (file !== undefined) sources.push({ path, text: file.text });
+    const text = await textOf(files, path);
+    if (text !== undefined) sources.push({ path, text });
   }
   const unit = readUnit(sources);
+  const refused = unit.problems.find(({ effect }) => effect === 'unitRefused');
   const commands = (key: string): readonly LoadedCommand[] => unit.commands(key).map(loaded);
   return {
     id: name,
     names: [name],
-    loadState: fragment.masked ? 'masked' : 'loaded',
-    loadError: '',
+    loadState: fragment.masked ? 'masked' : refused === undefined ? 'loaded' : 'bad-setting',
+    loadError:
+      refused === undefined ? '' : `${refused.origin.path} line ${refused.origin.line}: ${refused.reason}`,
     activeState: 'inactive',
     subState: 'dead',
     fragmentPath: fragment.path,
@@ -47,11 +49,28 @@ export async function readImageUnit(files: HostFiles, name: string): Promise<Loa
     execStopPost: commands('ExecStopPost'),
     environment: unit.all('Service', 'Environment').flatMap(({ value }) => splitWords(value)),
     environmentFiles: unit.all('Service', 'EnvironmentFile').map(({ value }) => ({
-      path: value.replace(/^-/, ''),
+      path: withUnitName(value.replace(/^-/, ''), name),
       optional: value.startsWith('-'),
     })),
     settings: {},
   };
+}
+
+/** A mask, a directory or a dangling link in place of a drop-in reads as nothing; so does what is no text. */
+async function textOf(files: HostFiles, path: string): Promise<string | undefined> {
+  try {
+    return (await files.read(path))?.text;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The specifiers that name the unit itself; all others depend on the machine. */
+function withUnitName(path: string, unit: string): string {
+  const name = unit.slice(0, unit.lastIndexOf('.'));
+  return path.replaceAll(/%([%nNp])/g, (_, letter: string) =>
+    letter === '%' ? '%' : letter === 'n' ? unit : name,
+  );
 }
 
 function loaded(effective: EffectiveCommand): LoadedCommand {
@@ -59,7 +78,10 @@ function loaded(effective: EffectiveCommand): LoadedCommand {
   return {
     path: words[0]?.text ?? '',
     argv: argvOf(effective.command),
-    flags: [...(prefixes.includes('-') ? ['ignore-failure'] : []), ...(prefixes.includes(':') ? ['no-env-expand'] : [])],
+    flags: [
+      ...(prefixes.includes('-') ? ['ignore-failure'] : []),
+      ...(prefixes.includes(':') ? ['no-env-expand'] : []),
+    ],
   };
 }
 

@@ -9,10 +9,19 @@ import { classifyCommand } from '../kubelet/command.ts';
 import { readKubeletConfig } from '../kubelet/config.ts';
 import { readFlag } from '../kubelet/flag.ts';
 import { kernelDefaults } from '../kubelet/kernel-defaults.ts';
-import type { LoadedUnit, ObservedFile, ObservedHealth, ObservedNode, ObservedProcess } from '../plan/observed.ts';
+import { environmentOf } from '../plan/command-line.ts';
+import type {
+  LoadedUnit,
+  ObservedFile,
+  ObservedHealth,
+  ObservedNode,
+  ObservedProcess,
+} from '../plan/observed.ts';
 import { sysctlFilePath } from '../plan/sysctl-plan.ts';
-import { readImageUnit } from './observe-image.ts';
-import { kubeletConfigFiles, readEnvironmentFiles } from './observe-files.ts';
+import { expandVariables } from '../unit-file/expand.ts';
+import { distributionFiles, kubeletConfigFiles, readEnvironmentFiles } from './observe-files.ts';
+import { readMarks } from './observe-marks.ts';
+import { findUnit } from './observe-unit.ts';
 
 /** What an observation looks through; `systemd` is undefined for an image that nothing runs in. */
 export interface ObservationPorts {
@@ -33,19 +42,26 @@ export interface ObservationRequest {
 }
 
 /** Looks at the whole node once. Touches nothing; what cannot be learnt is left undefined or named. */
-export async function observeNode(ports: ObservationPorts, request: ObservationRequest): Promise<ObservedNode> {
+export async function observeNode(
+  ports: ObservationPorts,
+  request: ObservationRequest,
+): Promise<ObservedNode> {
   const { files, systemd } = ports;
   const unreadable: { path: string; reason: string }[] = [];
+  const marks: Record<string, string> = {};
   const read = async (path: string): Promise<ObservedFile | undefined> => {
     try {
       return await files.read(path);
     } catch (error) {
-      unreadable.push({ path, reason: problemOf(error).message });
+      const problem = problemOf(error);
+      // A link to /dev/null masks a drop-in, and a directory in its place is passed over: both read as nothing.
+      if (problem.code === 'FILE_UNSAFE') marks[path] = 'directory';
+      else unreadable.push({ path, reason: problem.message });
       return undefined;
     }
   };
 
-  const unit = systemd === undefined ? await readImageUnit(files, request.unit) : await systemd.observe(request.unit);
+  const unit = await findUnit(files, systemd, request.unit);
   const unitFiles: ObservedFile[] = [];
   if (unit?.loadState === 'loaded') {
     for (const path of [unit.fragmentPath, ...unit.dropInPaths]) {
@@ -54,35 +70,54 @@ export async function observeNode(ports: ObservationPorts, request: ObservationR
       if (file !== undefined) unitFiles.push(file);
     }
   }
-  const environment = unit === undefined ? { files: [], missing: [] } : await readEnvironmentFiles(files, unit.environmentFiles, read);
+  const environment =
+    unit === undefined
+      ? { files: [], missing: [] }
+      : await readEnvironmentFiles(files, unit.environmentFiles, read);
   unreadable.push(...environment.missing);
   const process = systemd === undefined || unit === undefined ? undefined : observedProcess(ports, unit);
-  const args = process?.argv ?? unit?.execStart[0]?.argv ?? [];
+  const systemdVersion = await systemd?.version();
+  const variables = environmentOf({ unit, environmentFiles: environment.files, process, systemdVersion });
+  // An image runs nothing: its command line is the one that its files give. `:` keeps systemd from expanding.
+  const written = unit?.execStart[0];
+  const words =
+    written === undefined
+      ? []
+      : written.flags.includes('no-env-expand')
+        ? written.argv
+        : expandVariables(written.argv, variables).argv;
+  const args = process?.argv ?? words;
   const config = await kubeletConfigFiles(files, args, read);
   const health = await observeHealth(ports, args, config, process !== undefined);
-  const reading = await ports.sysctls.read([...new Set([...request.sysctls, ...kernelDefaults.map(({ name }) => name)])]);
+  const reading = await ports.sysctls.read([
+    ...new Set([...request.sysctls, ...kernelDefaults.map(({ name }) => name)]),
+  ]);
 
   return {
     mode: systemd === undefined ? 'image' : 'running',
     root: files.root,
     unitName: request.unit,
-    systemdVersion: await systemd?.version(),
+    systemdVersion,
     etcWritable: await files.isWritable('/etc'),
     unit,
     unitFiles,
-    unreadable,
     environmentFiles: environment.files,
     kubeletConfig: config.main,
     kubeletConfigDropIns: config.dropIns,
+    distributionFiles: await distributionFiles(files, written?.path ?? '', words, variables, read),
     process,
     kubeletVersion: await observedVersion(ports, process),
     kernelRelease: systemd === undefined ? undefined : ports.kernelRelease(),
     ...health,
-    pods: systemd === undefined ? { kind: 'unknown', reason: 'nothing runs in an image' } : await observedPods(ports),
+    pods:
+      systemd === undefined
+        ? { kind: 'unknown', reason: 'nothing runs in an image' }
+        : await observedPods(ports),
     sysctls: Object.fromEntries(reading.readings),
     sysctlsVia: systemd === undefined ? 'none' : reading.via,
     sysctlFile: await read(sysctlFilePath),
-    marks: {},
+    marks: { ...marks, ...(await readMarks(files, written?.path)) },
+    unreadable,
   };
 }
 
@@ -96,13 +131,26 @@ function observedProcess(ports: ObservationPorts, unit: LoadedUnit): ObservedPro
     throw error;
   }
   if (found === undefined) return undefined;
-  const named = unit.execStart.flatMap(({ argv }) => argv.flatMap((word) => [...word.matchAll(/\$\{?(\w+)/g)].map((match) => match[1] ?? '')));
+  const named = unit.execStart.flatMap(({ argv }) =>
+    argv.flatMap((word) => [...word.matchAll(/\$\{?(\w+)/g)].map((match) => match[1] ?? '')),
+  );
   const { environment } = found;
-  const variables = Object.fromEntries(named.flatMap((name) => (environment[name] === undefined ? [] : [[name, environment[name]]])));
-  return { pid: found.pid, argv: found.argv, executable: found.executable, executableDeleted: found.executableDeleted, variables };
+  const variables = Object.fromEntries(
+    named.flatMap((name) => (environment[name] === undefined ? [] : [[name, environment[name]]])),
+  );
+  return {
+    pid: found.pid,
+    argv: found.argv,
+    executable: found.executable,
+    executableDeleted: found.executableDeleted,
+    variables,
+  };
 }
 
-async function observedVersion(ports: ObservationPorts, process: ObservedProcess | undefined): Promise<string | undefined> {
+async function observedVersion(
+  ports: ObservationPorts,
+  process: ObservedProcess | undefined,
+): Promise<string | undefined> {
   if (process === undefined) return undefined;
   const kind = classifyCommand(process.argv[0] ?? '', process.argv);
   if (kind.kind !== 'kubelet') return undefined;
@@ -117,7 +165,8 @@ async function observeHealth(
   running: boolean,
 ): Promise<{ health: ObservedHealth; healthz: { address: string; port: number } }> {
   const facts = readKubeletConfig(config.main, config.dropIns);
-  const address = readFlag(args, 'healthz-bind-address') ?? (facts.ok ? facts.facts.healthzBindAddress : '127.0.0.1');
+  const address =
+    readFlag(args, 'healthz-bind-address') ?? (facts.ok ? facts.facts.healthzBindAddress : '127.0.0.1');
   const port = Number(readFlag(args, 'healthz-port') ?? (facts.ok ? facts.facts.healthzPort : 10248));
   const healthz = { address, port };
   if (!running) return { health: 'unknown', healthz };
@@ -129,5 +178,9 @@ async function observeHealth(
 async function observedPods(ports: ObservationPorts): Promise<ObservedNode['pods']> {
   const running = await ports.runningPods();
   if (running.kind === 'unknown') return running;
-  return { kind: 'known', from: running.runtime, pods: running.pods.map(({ namespace, name, sysctls }) => ({ namespace, name, sysctls })) };
+  return {
+    kind: 'known',
+    from: running.runtime,
+    pods: running.pods.map(({ namespace, name, sysctls }) => ({ namespace, name, sysctls })),
+  };
 }

@@ -18,28 +18,64 @@ export interface KubeletCommand {
   /** argv after `$` expansion. */
   readonly expanded: readonly string[];
   /** Occurrences of the allowlist flag that stand in the unit itself; indices count in argv. */
-  readonly literal: readonly FlagOccurrence[];
+  readonly literal: readonly LiteralFlag[];
   /** Entries of the flag after expansion; undefined where the flag is absent. */
   readonly flagEntries: readonly string[] | undefined;
   readonly experimental: boolean;
+  /** What stands before the entries in a word that this agent adds; undefined: the kubelet's own flag. */
+  readonly wordPrefix?: string;
 }
 
-export type CommandReading = { readonly ok: true; readonly command: KubeletCommand } | { readonly ok: false; readonly problem: Problem };
+/** The flag in the unit's own text. `prefix`: what stands before the value in its word, nothing in the space form. */
+export interface LiteralFlag extends FlagOccurrence {
+  readonly prefix: string;
+}
+
+export type CommandReading =
+  { readonly ok: true; readonly command: KubeletCommand } | { readonly ok: false; readonly problem: Problem };
 
 /** Reads the kubelet's command line of a loaded unit. Refuses wrappers, and a unit text that systemd reads otherwise. */
-export function readCommand(observed: ObservedNode, sources: readonly UnitSource[] = observed.unitFiles): CommandReading {
+export function readCommand(
+  observed: ObservedNode,
+  sources: readonly UnitSource[] = observed.unitFiles,
+): CommandReading {
+  const loaded = observed.unit?.execStart[0];
+  if (loaded === undefined) return readLoaded(observed, sources);
+  const kind = classifyCommand(loaded.path, loaded.argv);
+  if (kind.kind !== 'kubelet') return { ok: false, problem: kind.problem };
+  if (observed.marks[loaded.path]?.startsWith('#!') === true) {
+    return refuse(
+      'UNIT_WRAPPED',
+      `${loaded.path} is a script: whether it hands a new flag on to the kubelet cannot be known`,
+      'put the flag where the script reads its flags, or let ExecStart= start the kubelet itself',
+    );
+  }
+  const reading = readLoaded(observed, sources);
+  return reading.ok ? analyse(reading.command, kind.argsFrom) : reading;
+}
+
+/** The command as systemd holds it and where it is written, whatever it starts. */
+export function readLoaded(
+  observed: ObservedNode,
+  sources: readonly UnitSource[] = observed.unitFiles,
+): CommandReading {
   const { unit } = observed;
   const loaded = unit?.execStart[0];
   if (unit === undefined || loaded === undefined || unit.execStart.length > 1) {
-    return refuse('UNIT_HAS_NO_COMMAND', `${observed.unitName} has ${unit?.execStart.length ?? 0} ExecStart commands, not one`, 'look at it with `systemctl cat`');
+    return refuse(
+      'UNIT_HAS_NO_COMMAND',
+      `${observed.unitName} has ${unit?.execStart.length ?? 0} ExecStart commands, not one`,
+      'look at it with `systemctl cat`',
+    );
   }
-  const kind = classifyCommand(loaded.path, loaded.argv);
-  if (kind.kind !== 'kubelet') return { ok: false, problem: kind.problem };
-
   const written = readUnit(sources).commands('ExecStart').at(-1);
   const holder = observed.unitFiles.find((file) => file.path === written?.origin.path);
   if (written === undefined || holder === undefined) {
-    return refuse('UNIT_DISAGREES', `systemd runs ${loaded.path}, but no readable file of ${observed.unitName} says so`, 'run `systemctl cat` and `systemctl daemon-reload`, then try again');
+    return refuse(
+      'UNIT_DISAGREES',
+      `systemd runs ${loaded.path}, but no readable file of ${observed.unitName} says so`,
+      'run `systemctl cat` and `systemctl daemon-reload`, then try again',
+    );
   }
   if (!sameWords(written, loaded)) {
     return refuse(
@@ -48,7 +84,20 @@ export function readCommand(observed: ObservedNode, sources: readonly UnitSource
       'the file was edited since systemd read it: run `systemctl daemon-reload`, look at the difference, then try again',
     );
   }
-  return analyse(observed, loaded, holder, written, kind.argsFrom);
+  const expanded = expandArgv(observed, loaded);
+  return {
+    ok: true,
+    command: {
+      loaded,
+      holder,
+      written,
+      argsFrom: 1,
+      expanded,
+      literal: [],
+      flagEntries: undefined,
+      experimental: false,
+    },
+  };
 }
 
 /** What the kubelet would get of these words under the unit's environment. */
@@ -57,23 +106,24 @@ export function expandArgv(observed: ObservedNode, command: LoadedCommand): read
   return expandVariables(command.argv, environmentOf(observed)).argv;
 }
 
-function analyse(observed: ObservedNode, loaded: LoadedCommand, holder: ObservedFile, written: EffectiveCommand, argsFrom: number): CommandReading {
-  const expanded = expandArgv(observed, loaded);
+function analyse(command: KubeletCommand, argsFrom: number): CommandReading {
+  const { loaded, expanded } = command;
   const flag = readAllowlistFlag(expanded.slice(argsFrom));
   if (!flag.ok) return { ok: false, problem: flag.problem };
   const literal = readAllowlistFlag(loaded.argv.slice(argsFrom));
   return {
     ok: true,
     command: {
-      loaded,
-      holder,
-      written,
+      ...command,
       argsFrom,
-      expanded,
       literal: literal.ok
         ? literal.occurrences
             .filter((occurrence) => !occurrence.value.includes('$'))
-            .map((occurrence) => ({ ...occurrence, index: occurrence.index + argsFrom }))
+            .map((occurrence) => ({
+              ...occurrence,
+              index: occurrence.index + argsFrom,
+              prefix: occurrence.words === 1 ? `${occurrence.name}=` : '',
+            }))
         : [],
       flagEntries: flag.entries,
       experimental: flag.experimental,
@@ -81,20 +131,55 @@ function analyse(observed: ObservedNode, loaded: LoadedCommand, holder: Observed
   };
 }
 
-function environmentOf(observed: ObservedNode): ReadonlyMap<string, string> {
-  // What systemd itself passes on (its own environment, PassEnvironment) shows only in the running process.
-  const environment = new Map(Object.entries(observed.process?.variables ?? {}));
-  const read = readEnv(observed.environmentFiles, observed.unit?.environment ?? [], { systemdVersion: observed.systemdVersion });
-  const known = [...(observed.unit?.environment ?? []).map((line) => line.split('=')[0] ?? ''), ...read.keys()];
+export type EnvironmentFacts = Pick<ObservedNode, 'unit' | 'process' | 'environmentFiles' | 'systemdVersion'>;
+
+/** The variables that the unit's command is expanded with. */
+export function environmentOf(observed: EnvironmentFacts): ReadonlyMap<string, string> {
+  const environment = new Map(
+    Object.entries(observed.process?.variables ?? {}).filter(([name]) => comesFromSystemd(observed, name)),
+  );
+  const read = readEnv(observed.environmentFiles, observed.unit?.environment ?? [], {
+    systemdVersion: observed.systemdVersion,
+  });
+  const known = [
+    ...(observed.unit?.environment ?? []).map((line) => line.split('=')[0] ?? ''),
+    ...read.keys(),
+  ];
   for (const name of known) environment.delete(name);
   for (const [name, { value }] of read) environment.set(name, value);
   return environment;
 }
 
+// A variable of the running process that no file sets any more is gone at the next start, unless systemd itself sets it.
+function comesFromSystemd({ unit }: EnvironmentFacts, name: string): boolean {
+  if (unit === undefined || systemdsOwn.has(name) || unit.environmentFiles.length === 0) return true;
+  return (unit.settings['PassEnvironment'] ?? '').includes(`"${name}"`);
+}
+
+const systemdsOwn: ReadonlySet<string> = new Set([
+  'PATH',
+  'LANG',
+  'HOME',
+  'USER',
+  'LOGNAME',
+  'SHELL',
+  'RUNTIME_DIRECTORY',
+  'STATE_DIRECTORY',
+  'CACHE_DIRECTORY',
+  'LOGS_DIRECTORY',
+  'CONFIGURATION_DIRECTORY',
+  'CREDENTIALS_DIRECTORY',
+]);
+
 /** Words with a `%` specifier are systemd's to fill in; all others must be the same. */
 function sameWords(written: EffectiveCommand, loaded: LoadedCommand): boolean {
-  const words = written.command.prefixes.includes('@') ? written.command.words.slice(1) : written.command.words;
-  return words.length === loaded.argv.length && words.every((word, index) => word.hasSpecifier || word.text === loaded.argv[index]);
+  const words = written.command.prefixes.includes('@')
+    ? written.command.words.slice(1)
+    : written.command.words;
+  return (
+    words.length === loaded.argv.length &&
+    words.every((word, index) => word.hasSpecifier || word.text === loaded.argv[index])
+  );
 }
 
 function refuse(code: Problem['code'], message: string, next: string): CommandReading {

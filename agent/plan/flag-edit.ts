@@ -18,14 +18,29 @@ export type FlagEdit =
  */
 export function editFlag(text: string, path: string, command: KubeletCommand, wanted: Wanted): FlagEdit {
   try {
-    return wanted.exact ? setExactly(text, path, command, wanted.entries) : addMissing(text, path, command, wanted.entries);
+    return wanted.exact
+      ? setExactly(text, path, command, wanted.entries)
+      : addMissing(text, path, command, wanted.entries);
   } catch (error) {
-    if (error instanceof AgentError) return { ok: false, problem: { code: error.code, message: `${path}: ${error.message}`, next: 'write the command in a plainer way, or choose another placement' } };
+    if (error instanceof AgentError)
+      return {
+        ok: false,
+        problem: {
+          code: error.code,
+          message: `${path}: ${error.message}`,
+          next: 'write the command in a plainer way, or choose another placement',
+        },
+      };
     throw error;
   }
 }
 
-function addMissing(text: string, path: string, command: KubeletCommand, entries: readonly string[]): FlagEdit {
+function addMissing(
+  text: string,
+  path: string,
+  command: KubeletCommand,
+  entries: readonly string[],
+): FlagEdit {
   const last = command.literal.at(-1);
   if (last === undefined) return append(text, path, command, entries);
   const have = new Set(command.flagEntries);
@@ -34,7 +49,12 @@ function addMissing(text: string, path: string, command: KubeletCommand, entries
   return replaceValue(text, path, command, last, value);
 }
 
-function setExactly(text: string, path: string, command: KubeletCommand, entries: readonly string[]): FlagEdit {
+function setExactly(
+  text: string,
+  path: string,
+  command: KubeletCommand,
+  entries: readonly string[],
+): FlagEdit {
   const inUnit = command.literal.flatMap((occurrence) => occurrence.entries);
   const elsewhere = (command.flagEntries ?? []).filter((entry) => !inUnit.includes(entry));
   const surplus = elsewhere.filter((entry) => !entries.includes(entry));
@@ -49,13 +69,19 @@ function setExactly(text: string, path: string, command: KubeletCommand, entries
     };
   }
   const last = command.literal.at(-1);
-  if (last === undefined) return entries.length === 0 ? unchanged(text, command) : append(text, path, command, entries);
+  if (last === undefined)
+    return entries.length === 0 ? unchanged(text, command) : append(text, path, command, entries);
   let edited = text;
   let argv = [...command.loaded.argv];
   // From the back, so that indices of earlier words stay true.
   if (entries.length === 0) {
     for (const occurrence of [...command.literal].reverse()) {
-      edited = removeWords(edited, originIn(edited, path, command), wordIndex(command, occurrence.index), wordIndex(command, occurrence.index + occurrence.words));
+      edited = removeWords(
+        edited,
+        originIn(edited, path, command),
+        wordIndex(command, occurrence.index),
+        wordIndex(command, occurrence.index + occurrence.words),
+      );
       argv = argv.toSpliced(occurrence.index, occurrence.words);
     }
     return finish(edited, path, command, argv);
@@ -65,24 +91,44 @@ function setExactly(text: string, path: string, command: KubeletCommand, entries
   edited = replaced.text;
   argv = [...replaced.commandAfter.argv];
   for (const occurrence of command.literal.slice(0, -1).reverse()) {
-    edited = removeWords(edited, originIn(edited, path, command), wordIndex(command, occurrence.index), wordIndex(command, occurrence.index + occurrence.words));
+    edited = removeWords(
+      edited,
+      originIn(edited, path, command),
+      wordIndex(command, occurrence.index),
+      wordIndex(command, occurrence.index + occurrence.words),
+    );
     argv = argv.toSpliced(occurrence.index, occurrence.words);
   }
   return finish(edited, path, command, argv);
 }
 
 function append(text: string, path: string, command: KubeletCommand, entries: readonly string[]): FlagEdit {
-  const word = renderFlag(entries, command.experimental);
-  return finish(appendWord(text, originIn(text, path, command), word), path, command, [...command.loaded.argv, word]);
+  const word =
+    command.wordPrefix === undefined
+      ? renderFlag(entries, command.experimental)
+      : `${command.wordPrefix}${entries.join(',')}`;
+  return finish(appendWord(text, originIn(text, path, command), word), path, command, [
+    ...command.loaded.argv,
+    word,
+  ]);
 }
 
-function replaceValue(text: string, path: string, command: KubeletCommand, occurrence: KubeletCommand['literal'][number], value: string): FlagEdit {
-  const inOneWord = occurrence.words === 1;
-  const index = inOneWord ? occurrence.index : occurrence.index + 1;
-  const spelled = command.loaded.argv[occurrence.index] ?? '';
-  const word = inOneWord ? `${spelled.slice(0, spelled.indexOf('='))}=${value}` : value;
+function replaceValue(
+  text: string,
+  path: string,
+  command: KubeletCommand,
+  occurrence: KubeletCommand['literal'][number],
+  value: string,
+): FlagEdit {
+  const index = occurrence.words === 1 ? occurrence.index : occurrence.index + 1;
+  const word = `${occurrence.prefix}${value}`;
   const argv = command.loaded.argv.with(index, word);
-  return finish(replaceWord(text, originIn(text, path, command), wordIndex(command, index), word), path, command, argv);
+  return finish(
+    replaceWord(text, originIn(text, path, command), wordIndex(command, index), word),
+    path,
+    command,
+    argv,
+  );
 }
 
 function unchanged(text: string, command: KubeletCommand): FlagEdit {

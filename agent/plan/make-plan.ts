@@ -1,33 +1,26 @@
 import { type ForceableCode, forceableCodes, type Problem } from '../errors.ts';
-import { isCovered, narrowed, unite } from '../kubelet/allowlist.ts';
-import { type KubeletConfigFacts, readKubeletConfig } from '../kubelet/config.ts';
 import { checkEntries } from '../kubelet/entries.ts';
-import { inForce } from '../kubelet/in-force.ts';
-import { parseKernelRelease, safeSysctls } from '../kubelet/safe-sysctls.ts';
-import { parseKubeletVersion } from '../kubelet/version.ts';
+import { hasGpus, type Owner } from '../kubelet/owners.ts';
 import type { NodePolicy } from '../policy/merge.ts';
-import { expandArgv, type KubeletCommand, readCommand } from './command-line.ts';
-import type { LoadedUnit, ObservedNode } from './observed.ts';
-import { choosePlacement } from './placement.ts';
+import { afterwards } from './afterwards.ts';
+import { comparePlacements } from './comparison.ts';
+import { entryChange, entryHints, isSettled } from './entry-change.ts';
+import { type KubeletFacts, readFacts } from './facts.ts';
+import type { ObservedNode } from './observed.ts';
+import { findOwners, ownerNotes, ownerProblems } from './ownership.ts';
+import { dropInPath } from './place-drop-in.ts';
+import { choosePlacement, type ChosenPlacement, propose } from './placement.ts';
 import type { EntryChange, FileChange, Notes, Plan, PlanOutcome } from './plan.ts';
-import type { PossibleProposal, ProposedFile } from './proposal.ts';
-import { hooksOf, reloadProblems, restartProblems, unitProblems } from './refusals.ts';
+import type { PossibleProposal, ProposedFile, Wanted } from './proposal.ts';
+import { hooksOf, restartProblems } from './refusals.ts';
 import { narrowingProblems, podsAtRisk } from './removal.ts';
-import { planSysctls } from './sysctl-plan.ts';
+import { planSysctls, sysctlFilePath } from './sysctl-plan.ts';
+import { reloadProblems } from './unit-problems.ts';
 
 export interface PlanOptions {
   /** Codes of refusals that a person has overruled. */
   readonly force: readonly ForceableCode[];
   readonly nowMs: number;
-}
-
-/** Everything the planner learnt about the kubelet on its way. */
-interface KubeletFacts {
-  readonly unit: LoadedUnit;
-  readonly command: KubeletCommand;
-  readonly config: KubeletConfigFacts;
-  readonly inForce: readonly string[];
-  readonly safe: readonly string[];
 }
 
 /**
@@ -37,92 +30,143 @@ interface KubeletFacts {
  */
 export function makePlan(observed: ObservedNode, policy: NodePolicy, options: PlanOptions): PlanOutcome {
   const sysctls = planSysctls(observed, policy.sysctls);
-  const notes: Notes = { warnings: sysctlWarnings(observed, sysctls.findings), hints: [], sysctls: sysctls.findings };
+  const notes: Notes = {
+    warnings: sysctlWarnings(observed, sysctls.findings),
+    hints: [],
+    sysctls: sysctls.findings,
+    comparison: [],
+  };
   const sysctlFiles = sysctls.file === undefined ? [] : [sysctls.file];
-  const sysctlPart: Plan = { ...emptyPlan(observed, policy), files: sysctlFiles.map(fileChange), sysctlWrites: sysctls.writes };
+  const sysctlPart: Plan = {
+    ...emptyPlan(observed, policy),
+    files: sysctlFiles.map(fileChange),
+    sysctlWrites: sysctls.writes,
+  };
   const nothingForSysctls = sysctls.writes.length === 0 && sysctlFiles.length === 0;
+  const fileProblems = [
+    ...readOnlyProblems(observed, sysctlFiles),
+    ...unreadableSysctlFile(observed, sysctlFiles),
+  ];
 
   if (policy.allowedUnsafeSysctls.length === 0 && policy.existing === 'Keep') {
-    const problems = readOnlyProblems(observed, sysctlFiles);
-    if (problems.length > 0) return { kind: 'refused', problems, entries: undefined, notes };
-    return nothingForSysctls ? { kind: 'converged', entries: undefined, notes } : { kind: 'change', plan: sysctlPart, notes };
+    if (fileProblems.length > 0)
+      return { kind: 'refused', problems: fileProblems, entries: undefined, notes };
+    return nothingForSysctls
+      ? { kind: 'converged', entries: undefined, notes }
+      : { kind: 'change', plan: sysctlPart, notes };
   }
 
-  const read = kubeletFacts(observed);
-  if (!read.ok) return { kind: 'refused', problems: read.problems, entries: undefined, notes };
+  const read = readFacts(observed);
+  if (!read.ok) {
+    const owners =
+      observed.unit?.loadState === 'loaded' ? findOwners(observed, policy.allowedUnsafeSysctls) : [];
+    const problems = [...ownerProblems(owners), ...read.problems];
+    return { kind: 'refused', problems, entries: undefined, notes };
+  }
   const { facts } = read;
-  const checked = checkEntries(policy.allowedUnsafeSysctls, parseKubeletVersion(observed.kubeletVersion ?? ''));
+  const checked = checkEntries(policy.allowedUnsafeSysctls, facts.version);
   const told: Notes = {
     ...notes,
-    warnings: [...notes.warnings, ...checked.warnings, ...versionWarning(observed), ...hooksOf(facts.unit).warnings],
-    hints: hintsOf(checked.entries, facts),
+    warnings: [
+      ...notes.warnings,
+      ...checked.warnings,
+      ...facts.warnings,
+      ...versionWarning(observed),
+      ...hooksOf(facts.unit).warnings,
+    ],
+    hints: entryHints(checked.entries, facts),
   };
-  if (checked.problems.length > 0) return { kind: 'refused', problems: checked.problems, entries: undefined, notes: told };
+  if (checked.problems.length > 0)
+    return { kind: 'refused', problems: checked.problems, entries: undefined, notes: told };
 
   const entries = entryChange(facts, checked.entries, policy);
-  if (isSettled(entries, facts, policy)) {
-    return nothingForSysctls ? { kind: 'converged', entries, notes: told } : { kind: 'change', plan: { ...sysctlPart, entries }, notes: told };
+  if (isSettled(entries, facts, policy) && !isStale(observed, facts, policy)) {
+    if (fileProblems.length > 0) return { kind: 'refused', problems: fileProblems, entries, notes: told };
+    return nothingForSysctls
+      ? { kind: 'converged', entries, notes: told }
+      : { kind: 'change', plan: { ...sysctlPart, entries }, notes: told };
   }
-  const { proposal, why } = choosePlacement(observed, facts.command, policy, { entries: entries.after, exact: policy.existing === 'Remove' });
-  if (!proposal.ok) return { kind: 'refused', problems: [proposal.problem], entries, notes: told };
 
+  const wanted: Wanted = { entries: entries.after, exact: policy.existing === 'Remove' };
+  const settledOwners = findOwners(observed, entries.after);
+  const chosen = choosePlacement(observed, facts, settledOwners, policy, wanted);
+  const { proposal } = chosen;
+  const owners = proposal.ok ? findOwners(observed, entries.after, proposal.files) : settledOwners;
+  const noted = withPlacement(observed, facts, told, owners, chosen, wanted);
   const problems = [
-    ...readOnlyProblems(observed, [...sysctlFiles, ...proposal.files]),
-    ...changeProblems(observed, facts, entries, policy, proposal, options.nowMs),
+    ...fileProblems,
+    ...ownerProblems(owners),
+    ...(proposal.ok
+      ? [
+          ...readOnlyProblems(observed, proposal.files),
+          ...changeProblems(observed, facts, entries, policy, proposal, options.nowMs),
+        ]
+      : [proposal.problem]),
   ];
   const blocking = problems.filter((problem) => !isForced(problem, options));
-  if (blocking.length > 0) return { kind: 'refused', problems: blocking, entries, notes: told };
+  if (!proposal.ok || blocking.length > 0)
+    return { kind: 'refused', problems: blocking, entries, notes: noted };
   return {
     kind: 'change',
     plan: {
       ...sysctlPart,
-      ...kubeletPart(observed, facts, proposal, why, entries),
+      ...kubeletPart(observed, facts, proposal, chosen.why, entries),
       entries,
-      files: [...sysctlFiles, ...proposal.files].map(fileChange),
+      files: [...sysctlFiles, ...proposal.files.filter(changes)].map(fileChange),
       podsAtRisk: podsAtRisk(observed.pods, facts.inForce, entries.after, facts.safe),
     },
-    notes: { ...told, warnings: [...told.warnings, ...problems.map(overruled)] },
+    notes: { ...noted, warnings: [...noted.warnings, ...problems.map(overruled)] },
   };
 }
 
-function kubeletFacts(observed: ObservedNode): { ok: true; facts: KubeletFacts } | { ok: false; problems: readonly Problem[] } {
-  const problems = unitProblems(observed);
-  const { unit } = observed;
-  if (unit === undefined || problems.length > 0) return { ok: false, problems };
-  const reading = readCommand(observed);
-  if (!reading.ok) return { ok: false, problems: [...reloadProblems(unit), reading.problem] };
-  const version = parseKubeletVersion(observed.kubeletVersion ?? '');
-  const config = readKubeletConfig(observed.kubeletConfig, observed.kubeletConfigDropIns, version);
-  if (!config.ok) return { ok: false, problems: [config.problem] };
+/** Our drop-in repeats the command below it: when that changed, for instance by an upgrade, ours keeps the old words. */
+function isStale(observed: ObservedNode, facts: KubeletFacts, policy: NodePolicy): boolean {
+  if (policy.placement !== 'Auto' && policy.placement !== 'DropIn') return false;
+  if (facts.command.holder.path !== dropInPath(facts.unit.id)) return false;
+  const proposal = propose(observed, facts, 'DropIn', { entries: facts.written, exact: false });
+  if (!proposal.ok) return false;
+  const { path, argv } = proposal.commandAfter;
+  return path !== facts.command.loaded.path || !sameList(argv, facts.command.loaded.argv);
+}
+
+function withPlacement(
+  observed: ObservedNode,
+  facts: KubeletFacts,
+  told: Notes,
+  owners: readonly Owner[],
+  chosen: ChosenPlacement,
+  wanted: Wanted,
+): Notes {
+  const comparison = comparePlacements(observed, facts, owners, chosen, wanted);
+  const gentle = comparison.filter(({ possible, reload }) => possible && !reload).map(({ kind }) => kind);
+  const { proposal } = chosen;
+  const gpu: readonly Problem[] =
+    proposal.ok && proposal.reload && hasGpus(observed.marks)
+      ? [
+          {
+            code: 'GPU_AT_RISK',
+            message:
+              'this node has NVIDIA GPUs, and a daemon-reload can take them away from running containers (Failed to initialize NVML)',
+            next:
+              gentle.length === 0
+                ? 'drain the pods that use GPUs first'
+                : `use placement: ${gentle.join(' or ')}, which needs no reload`,
+          },
+        ]
+      : [];
+  const ownersSay = ownerNotes(owners);
+  const unseen =
+    proposal.ok && (proposal.kind === 'KubeletConfig' || proposal.kind === 'DistributionConfig')
+      ? [
+          "the kubelet's command line does not show a list from a file: after the restart its health alone is looked at",
+        ]
+      : [];
   return {
-    ok: true,
-    facts: {
-      unit,
-      command: reading.command,
-      config: config.facts,
-      inForce: inForce(reading.command.flagEntries, config.facts.allowedUnsafeSysctls),
-      safe: safeSysctls(version, parseKernelRelease(observed.kernelRelease ?? '')),
-    },
+    ...told,
+    warnings: [...told.warnings, ...ownersSay.warnings, ...gpu],
+    hints: [...told.hints, ...ownersSay.hints, ...unseen],
+    comparison,
   };
-}
-
-/** Keep: what is in force and what the policy adds to it. Remove: the policy alone. Safe sysctls need no entry. */
-function entryChange(facts: KubeletFacts, wanted: readonly string[], policy: NodePolicy): EntryChange {
-  const before = unite(facts.inForce);
-  const missing = wanted.filter((entry) => !isCovered([...before, ...facts.safe], entry));
-  const after = policy.existing === 'Remove' ? wanted : [...before, ...missing];
-  return {
-    inForce: before,
-    after,
-    added: after.filter((entry) => !before.includes(entry)),
-    kept: after.filter((entry) => before.includes(entry)),
-    removed: before.filter((entry) => !after.includes(entry)),
-  };
-}
-
-function isSettled(entries: EntryChange, facts: KubeletFacts, policy: NodePolicy): boolean {
-  if (entries.added.some((entry) => !isCovered([...facts.inForce, ...facts.safe], entry))) return false;
-  return policy.existing === 'Keep' || narrowed(entries.inForce, entries.after).length === 0;
 }
 
 function changeProblems(
@@ -137,15 +181,32 @@ function changeProblems(
   if (observed.mode === 'image') return narrowing;
   return [
     ...(proposal.reload ? reloadProblems(facts.unit) : []),
-    ...(needsRestart(observed, proposal) ? restartProblems(observed, facts.unit, facts.command, facts.config, nowMs) : []),
+    ...(needsRestart(observed, facts, proposal) ? restartProblems(observed, facts, nowMs) : []),
     ...narrowing,
   ];
 }
 
 function readOnlyProblems(observed: ObservedNode, files: readonly ProposedFile[]): readonly Problem[] {
   return files
-    .filter((file) => !(file.before?.writable ?? observed.etcWritable))
-    .map((file) => ({ code: 'NODE_READ_ONLY', message: `${file.path} lies on a read-only file system`, next: "use the distribution's own way to change the kubelet's flags" }));
+    .filter((file) => !(file.before?.writable ?? (observed.etcWritable || !file.path.startsWith('/etc/'))))
+    .map((file) => ({
+      code: 'NODE_READ_ONLY',
+      message: `${file.path} lies on a read-only file system`,
+      next: "use the distribution's own way to change the kubelet's flags",
+    }));
+}
+
+function unreadableSysctlFile(observed: ObservedNode, files: readonly ProposedFile[]): readonly Problem[] {
+  const unreadable = observed.unreadable.find(({ path }) => path === sysctlFilePath);
+  if (files.length === 0 || unreadable === undefined) return [];
+  return [
+    {
+      code: 'UNIT_UNREADABLE',
+      message: `${sysctlFilePath} cannot be read: ${unreadable.reason}`,
+      where: { file: sysctlFilePath },
+      next: 'put that file right, then try again',
+    },
+  ];
 }
 
 function isForced(problem: Problem, options: PlanOptions): boolean {
@@ -156,12 +217,19 @@ function overruled(problem: Problem): Problem {
   return { code: problem.code, message: `overruled by --force: ${problem.message}` };
 }
 
+function changes({ before, after }: ProposedFile): boolean {
+  return (before?.text ?? null) !== after;
+}
+
 /** Only what it takes to put the file back: the rest of the observation would go stale in the journal. */
 function fileChange(file: ProposedFile): FileChange {
   const { before } = file;
   return {
     path: file.path,
-    before: before === null ? null : { sha256: before.sha256, mode: before.mode, uid: before.uid, gid: before.gid, text: before.text },
+    before:
+      before === null
+        ? null
+        : { sha256: before.sha256, mode: before.mode, uid: before.uid, gid: before.gid, text: before.text },
     after: file.after,
   };
 }
@@ -174,26 +242,32 @@ function kubeletPart(
   entries: EntryChange,
 ): Partial<Plan> {
   const running = observed.mode === 'running';
+  const inFlag = proposal.kind !== 'KubeletConfig' && facts.distribution === undefined;
   return {
     placement: { kind: proposal.kind, path: proposal.path, why },
     reload: running && proposal.reload,
-    restart: running && needsRestart(observed, proposal),
+    restart: running && needsRestart(observed, facts, proposal),
     healthzRequired: observed.health === 'ok',
     expectation: {
       commandBefore: facts.command.loaded,
       commandAfter: proposal.commandAfter,
       dropInPathsAfter: proposal.dropIns,
       settings: facts.unit.settings,
-      entries: proposal.kind === 'KubeletConfig' ? [] : entries.after,
+      entries: inFlag ? entries.after : [],
     },
   };
 }
 
-/** A kubelet that already runs with the very words that the unit will say needs no restart (a healed edit). */
-function needsRestart(observed: ObservedNode, proposal: PossibleProposal): boolean {
-  const after = expandArgv(observed, proposal.commandAfter);
+/** A kubelet that already runs with the very words that the next start would have needs no restart (a healed edit). */
+function needsRestart(observed: ObservedNode, facts: KubeletFacts, proposal: PossibleProposal): boolean {
+  if (proposal.kind === 'KubeletConfig' || facts.distribution !== undefined) return true;
+  const after = readFacts(afterwards(observed, proposal));
   const running = observed.process?.argv;
-  return running === undefined || running.length !== after.length || running.some((word, index) => word !== after[index]);
+  return running === undefined || !after.ok || !sameList(running, after.facts.command.expanded);
+}
+
+function sameList(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((item, index) => item === b[index]);
 }
 
 function emptyPlan(observed: ObservedNode, policy: NodePolicy): Plan {
@@ -216,18 +290,22 @@ function emptyPlan(observed: ObservedNode, policy: NodePolicy): Plan {
 
 function versionWarning(observed: ObservedNode): readonly Problem[] {
   if (observed.kubeletVersion !== undefined) return [];
-  return [{ code: 'KUBELET_NOT_FOUND', message: "the kubelet's version is unknown, so entries must satisfy every version's rules" }];
-}
-
-function hintsOf(entries: readonly string[], facts: KubeletFacts): readonly string[] {
-  return entries.flatMap((entry) => {
-    if (isCovered(facts.safe, entry)) return [`${entry} is a safe sysctl for this kubelet and kernel: already allowed, no entry needed`];
-    const wider = facts.inForce.find((other) => other !== entry && isCovered([other], entry));
-    return wider === undefined || facts.inForce.includes(entry) ? [] : [`${entry} is already allowed by ${wider}`];
-  });
+  return [
+    {
+      code: 'KUBELET_NOT_FOUND',
+      message: "the kubelet's version is unknown, so entries must satisfy every version's rules",
+    },
+  ];
 }
 
 function sysctlWarnings(observed: ObservedNode, findings: Notes['sysctls']): readonly Problem[] {
   if (observed.mode === 'image' || findings.length === 0 || observed.sysctlsVia !== 'none') return [];
-  return [{ code: 'SYSCTL_NAME_INVALID', message: "node sysctls are unknown: the agent is not in the host's network and IPC namespaces and cannot enter them", next: 'run it with hostNetwork and hostIPC, or with hostPID and nsenter' }];
+  return [
+    {
+      code: 'SYSCTL_NAME_INVALID',
+      message:
+        "node sysctls are unknown: the agent is not in the host's network and IPC namespaces and cannot enter them",
+      next: 'run it with hostNetwork and hostIPC, or with hostPID and nsenter',
+    },
+  ];
 }

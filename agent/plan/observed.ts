@@ -122,6 +122,11 @@ export interface ObservedNode {
   readonly sysctlsVia: 'direct' | 'nsenter' | 'none';
   /** Our own sysctl.d file, where it exists. */
   readonly sysctlFile: ObservedFile | undefined;
-  /** Files that tell who else owns this node's kubelet (path → first 4 KiB), for the ownership rules. */
+  /** k3s, rke2, microk8s: the files that hold the kubelet's arguments, in the order in which they count. */
+  readonly distributionFiles?: readonly ObservedFile[];
+  /**
+   * What is found at paths that tell who owns this kubelet and what the command's program is: the first 4 KiB, nothing
+   * where only the presence counts, `directory` for a directory that a flag names.
+   */
   readonly marks: Readonly<Record<string, string>>;
 }

@@ -21,21 +21,42 @@ export function placeInDropIn(observed: ObservedNode, command: KubeletCommand, w
   const path = dropInPath(observed.unit?.id ?? observed.unitName);
   const ours = observed.unitFiles.find((file) => file.path === path);
   const below = belowUs(observed, command, path);
-  if (below === undefined) return impossible(`nothing below ${path} says what to start`, 'remove that file, reload systemd and try again');
+  if (below === undefined)
+    return impossible(
+      `nothing below ${path} says what to start`,
+      'remove that file, reload systemd and try again',
+    );
 
   const node = parse(below.holder.text).nodes[below.written.origin.nodeIndex];
-  if (node?.kind !== 'assignment') return impossible(`${below.holder.path} cannot be read`, 'write its ExecStart= in a plainer way');
+  if (node?.kind !== 'assignment')
+    return impossible(`${below.holder.path} cannot be read`, 'write its ExecStart= in a plainer way');
   const eol = node.source.includes('\r\n') ? '\r\n' : '\n';
   const copy = `${header}[Service]\nExecStart=\n${node.source}${/[\r\n]$/.test(node.source) ? '' : eol}`;
 
-  if (wanted.exact && wanted.entries.length === 0 && ours !== undefined && (below.flagEntries ?? []).length === 0) {
-    return { ok: true, kind: 'DropIn', path, files: [{ path, before: ours, after: null }], reload: true, commandAfter: below.loaded, dropIns: [] };
+  if (
+    wanted.exact &&
+    wanted.entries.length === 0 &&
+    ours !== undefined &&
+    (below.flagEntries ?? []).length === 0
+  ) {
+    return {
+      ok: true,
+      kind: 'DropIn',
+      path,
+      files: [{ path, before: ours, after: null }],
+      reload: true,
+      commandAfter: below.loaded,
+      dropIns: [],
+    };
   }
   const edit = editFlag(copy, path, below, wanted);
   if (!edit.ok) return edit;
   const winner = winnerWith(observed, path, edit.text);
   if (winner !== path) {
-    return impossible(`${winner ?? 'nothing'} is read after ${path} and sets ExecStart= again`, `rename that file so that it sorts before ${dropInName}, or use placement: Unit`);
+    return impossible(
+      `${winner ?? 'nothing'} is read after ${path} and sets ExecStart= again`,
+      `rename that file so that it sorts before ${dropInName}, or use placement: Unit`,
+    );
   }
   return {
     ok: true,
@@ -55,9 +76,13 @@ function belowUs(observed: ObservedNode, command: KubeletCommand, path: string):
   const written = readUnit(others).commands('ExecStart').at(-1);
   const unit = observed.unit;
   if (written === undefined || unit === undefined) return undefined;
-  const words = written.command.prefixes.includes('@') ? written.command.words.slice(1) : written.command.words;
+  const words = written.command.prefixes.includes('@')
+    ? written.command.words.slice(1)
+    : written.command.words;
   // Specifiers were filled in by systemd in our copy of the same words.
-  const argv = words.map((word, index) => (word.hasSpecifier ? (command.loaded.argv[index] ?? word.text) : word.text));
+  const argv = words.map((word, index) =>
+    word.hasSpecifier ? (command.loaded.argv[index] ?? word.text) : word.text,
+  );
   const execStart = [{ ...command.loaded, argv }];
   const reading = readCommand({ ...observed, unit: { ...unit, execStart }, unitFiles: others });
   return reading.ok ? reading.command : undefined;
@@ -65,12 +90,20 @@ function belowUs(observed: ObservedNode, command: KubeletCommand, path: string):
 
 function winnerWith(observed: ObservedNode, path: string, text: string): string | undefined {
   const [fragment, ...dropIns] = observed.unitFiles.filter((file) => file.path !== path);
-  const sorted = [...dropIns.map((file: ObservedFile) => ({ path: file.path, text: file.text })), { path, text }].sort(byFileName);
-  return readUnit([...(fragment === undefined ? [] : [fragment]), ...sorted]).commands('ExecStart').at(-1)?.origin.path;
+  const sorted = [
+    ...dropIns.map((file: ObservedFile) => ({ path: file.path, text: file.text })),
+    { path, text },
+  ].sort(byFileName);
+  return readUnit([...(fragment === undefined ? [] : [fragment]), ...sorted])
+    .commands('ExecStart')
+    .at(-1)?.origin.path;
 }
 
 /** systemd sorts drop-ins of all directories together, by the bytes of the file name. */
 function byFileName(a: { readonly path: string }, b: { readonly path: string }): number {
-  const [left, right] = [a.path.slice(a.path.lastIndexOf('/') + 1), b.path.slice(b.path.lastIndexOf('/') + 1)];
+  const [left, right] = [
+    a.path.slice(a.path.lastIndexOf('/') + 1),
+    b.path.slice(b.path.lastIndexOf('/') + 1),
+  ];
   return left < right ? -1 : left > right ? 1 : 0;
 }

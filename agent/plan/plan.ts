@@ -40,7 +40,25 @@ export interface SysctlFinding {
   readonly reason?: string;
 }
 
-export type PlacementKind = 'Unit' | 'DropIn' | 'EnvironmentFile' | 'KubeletConfig';
+/** `DistributionConfig`: the file from which k3s, rke2 or microk8s hands arguments on to its kubelet. */
+export type PlacementKind = 'Unit' | 'DropIn' | 'EnvironmentFile' | 'KubeletConfig' | 'DistributionConfig';
+
+/** One placement on this very node, so that a person can choose another than the one that was chosen. */
+export interface PlacementOption {
+  readonly kind: PlacementKind;
+  readonly possible: boolean;
+  readonly chosen: boolean;
+  /** What it would write; undefined where it is impossible. */
+  readonly path: string | undefined;
+  /** Why it is impossible. */
+  readonly why: string | undefined;
+  readonly reload: boolean;
+  readonly restart: boolean;
+  /** What becomes of it when the package is upgraded, the node reboots or its owner writes again. */
+  readonly survives: string;
+  /** What it hides: the kubelet takes the list of a flag in place of the list of a file. */
+  readonly hides: string | undefined;
+}
 
 export interface PlacementChoice {
   readonly kind: PlacementKind;
@@ -54,7 +72,10 @@ export interface Expectation {
   readonly commandAfter: LoadedCommand;
   readonly dropInPathsAfter: readonly string[];
   readonly settings: Readonly<Record<string, string>>;
-  /** The entries that the process must hold in its command line (Unit, DropIn, EnvironmentFile). */
+  /**
+   * The entries that the process must hold in its command line (Unit, DropIn, EnvironmentFile); none where the list
+   * reaches the kubelet without a flag of this process (KubeletConfig, DistributionConfig).
+   */
   readonly entries: readonly string[];
 }
 
@@ -71,7 +92,11 @@ export interface Plan {
   readonly restart: boolean;
   readonly expectation: Expectation | undefined;
   readonly sysctlWrites: readonly SysctlWrite[];
-  readonly podsAtRisk: readonly { readonly namespace: string; readonly name: string; readonly sysctls: readonly string[] }[];
+  readonly podsAtRisk: readonly {
+    readonly namespace: string;
+    readonly name: string;
+    readonly sysctls: readonly string[];
+  }[];
   readonly probationMs: number;
   /** Whether /healthz must answer during probation: it did before. */
   readonly healthzRequired: boolean;
@@ -80,11 +105,18 @@ export interface Plan {
 export type PlanOutcome =
   | { readonly kind: 'converged'; readonly entries: EntryChange | undefined; readonly notes: Notes }
   | { readonly kind: 'change'; readonly plan: Plan; readonly notes: Notes }
-  | { readonly kind: 'refused'; readonly problems: readonly Problem[]; readonly entries: EntryChange | undefined; readonly notes: Notes };
+  | {
+      readonly kind: 'refused';
+      readonly problems: readonly Problem[];
+      readonly entries: EntryChange | undefined;
+      readonly notes: Notes;
+    };
 
 /** What a reader of the plan should know although it changes nothing. */
 export interface Notes {
   readonly warnings: readonly Problem[];
   readonly hints: readonly string[];
   readonly sysctls: readonly SysctlFinding[];
+  /** The placements of this node side by side; absent or empty where the allowlist stays as it is. */
+  readonly comparison?: readonly PlacementOption[];
 }

@@ -1,50 +1,53 @@
 import type { Problem } from '../errors.ts';
 import { dangerousHooks } from '../kubelet/hooks.ts';
 import { driftedKernelDefaults, kernelDefaultsProblem } from '../kubelet/kernel-defaults.ts';
-import { type KubeletConfigFacts, readKubeletConfig } from '../kubelet/config.ts';
-import { type KubeletCommand, readCommand } from './command-line.ts';
-import type { LoadedUnit, ObservedNode } from './observed.ts';
+import { type KubeletFacts, readFacts } from './facts.ts';
+import type { LoadedUnit, ObservedFile, ObservedNode } from './observed.ts';
+import { reloadProblems } from './unit-problems.ts';
 
 /** A kubelet that was restarted by systemd must have been up for this long before we restart it ourselves. */
 const settledAfterMs = 60_000;
 
-/** Why this unit cannot be worked with at all: read before its command line. */
-export function unitProblems(observed: ObservedNode): readonly Problem[] {
-  const { unit, unitName } = observed;
-  if (unit === undefined || unit.loadState === 'not-found') {
-    return [{ code: 'UNIT_NOT_FOUND', message: `there is no unit ${unitName} on this node`, next: 'name the unit that starts the kubelet with --unit or spec.kubelet.unit' }];
-  }
-  if (unit.loadState === 'masked') {
-    return [{ code: 'UNIT_MASKED', message: `${unitName} is masked: somebody does not want it to start`, next: `if that is wrong, run \`systemctl unmask ${unitName}\`` }];
-  }
-  if (unit.loadState !== 'loaded') {
-    return [{ code: 'UNIT_NOT_LOADED', message: `systemd could not load ${unitName}: ${unit.loadState}${unit.loadError === '' ? '' : `, ${unit.loadError}`}`, next: `put the unit right; \`systemctl status ${unitName}\` says what is wrong with it` }];
-  }
-  return observed.unreadable.map(({ path, reason }) => ({ code: 'UNIT_UNREADABLE', message: `${path} cannot be read: ${reason}`, where: { file: path } }));
-}
-
 /** Why a restart of this kubelet is not ours to risk (facts of the unit, the process and the node). */
 export function restartProblems(
   observed: ObservedNode,
-  unit: LoadedUnit,
-  command: KubeletCommand,
-  config: KubeletConfigFacts,
+  facts: KubeletFacts,
   nowMs: number,
 ): readonly Problem[] {
+  const { unit, config } = facts;
   const problems: Problem[] = [];
-  const say = (code: Problem['code'], message: string, next: string): number => problems.push({ code, message, next });
+  const say = (code: Problem['code'], message: string, next: string): number =>
+    problems.push({ code, message, next });
   const upForMs = nowMs - unit.mainStartedAtMs;
 
   if (unit.activeState !== 'active') {
-    say('UNIT_NOT_ACTIVE', `${unit.id} is ${unit.activeState} (${unit.subState}): a kubelet that does not run cannot prove that it still does`, `get it to run first; \`journalctl -u ${unit.id}\` says why it does not`);
+    say(
+      'UNIT_NOT_ACTIVE',
+      `${unit.id} is ${unit.activeState} (${unit.subState}): a kubelet that does not run cannot prove that it still does`,
+      `get it to run first; \`journalctl -u ${unit.id}\` says why it does not`,
+    );
     return problems;
   }
-  if (unit.jobQueued) say('UNIT_JOB_QUEUED', `systemd has a job queued for ${unit.id}`, 'wait until it is done, then try again');
+  if (unit.jobQueued)
+    say(
+      'UNIT_JOB_QUEUED',
+      `systemd has a job queued for ${unit.id}`,
+      'wait until it is done, then try again',
+    );
   if (unit.nRestarts > 0 && upForMs < settledAfterMs) {
-    say('UNIT_UNSTABLE', `systemd restarted ${unit.id} ${unit.nRestarts} times, the last time ${Math.round(upForMs / 1000)} s ago`, `find out why with \`journalctl -u ${unit.id}\`, or wait until it has been up for a minute`);
+    say(
+      'UNIT_UNSTABLE',
+      `systemd restarted ${unit.id} ${unit.nRestarts} times, the last time ${Math.round(upForMs / 1000)} s ago`,
+      `find out why with \`journalctl -u ${unit.id}\`, or wait until it has been up for a minute`,
+    );
   }
-  if (observed.health === 'unhealthy') say('KUBELET_UNHEALTHY', "the kubelet's /healthz says that it is not well", `look at \`journalctl -u ${unit.id}\` first`);
-  problems.push(...processProblems(observed, unit, command));
+  if (observed.health === 'unhealthy')
+    say(
+      'KUBELET_UNHEALTHY',
+      "the kubelet's /healthz says that it is not well",
+      `look at \`journalctl -u ${unit.id}\` first`,
+    );
+  problems.push(...processProblems(observed, facts));
   problems.push(...hooksOf(unit).problems);
   if (config.protectKernelDefaults) {
     const drifted = kernelDefaultsProblem(driftedKernelDefaults((name) => valueOf(observed, name)));
@@ -54,23 +57,14 @@ export function restartProblems(
 }
 
 /** What speaks against restarting for a roll-back: less than for an apply, since the old command line has proven itself. */
-export function restartProblemsForRollback(observed: ObservedNode, unit: LoadedUnit, nowMs: number): readonly Problem[] {
-  const reading = readCommand(observed);
-  const config = readKubeletConfig(observed.kubeletConfig, observed.kubeletConfigDropIns);
-  if (!reading.ok || !config.ok) return reloadProblems(unit);
-  return [...reloadProblems(unit), ...restartProblems(observed, unit, reading.command, config.facts, nowMs)];
-}
-
-/** Somebody else's edits that only our reload would bring into force. */
-export function reloadProblems(unit: LoadedUnit): readonly Problem[] {
-  if (!unit.needDaemonReload) return [];
-  return [
-    {
-      code: 'UNIT_NEEDS_RELOAD',
-      message: `files of ${unit.id} were edited and systemd has not read them yet: our reload would bring that edit into force as well`,
-      next: 'look at the edit, run `systemctl daemon-reload`, then try again',
-    },
-  ];
+export function restartProblemsForRollback(
+  observed: ObservedNode,
+  unit: LoadedUnit,
+  nowMs: number,
+): readonly Problem[] {
+  const reading = readFacts(observed);
+  if (!reading.ok) return reloadProblems(unit);
+  return [...reloadProblems(unit), ...restartProblems(observed, reading.facts, nowMs)];
 }
 
 export function hooksOf(unit: LoadedUnit): ReturnType<typeof dangerousHooks> {
@@ -82,27 +76,61 @@ export function hooksOf(unit: LoadedUnit): ReturnType<typeof dangerousHooks> {
   });
 }
 
-function processProblems(observed: ObservedNode, unit: LoadedUnit, command: KubeletCommand): readonly Problem[] {
+function processProblems(
+  observed: ObservedNode,
+  { unit, command, distribution }: KubeletFacts,
+): readonly Problem[] {
   const { process } = observed;
   if (process === undefined) {
-    return [{ code: 'KUBELET_NOT_FOUND', message: `the main process ${unit.mainPid} of ${unit.id} cannot be looked at`, next: 'run the agent with hostPID, as root' }];
+    return [
+      {
+        code: 'KUBELET_NOT_FOUND',
+        message: `the main process ${unit.mainPid} of ${unit.id} cannot be looked at`,
+        next: 'run the agent with hostPID, as root',
+      },
+    ];
   }
   const problems: Problem[] = [];
   if (process.executableDeleted) {
-    problems.push({ code: 'KUBELET_BINARY_CHANGED', message: `${process.executable} was replaced since the kubelet started: a restart would start another program, with other flags perhaps`, next: `restart it yourself when it suits you (\`systemctl restart ${unit.id}\`), then try again` });
+    problems.push({
+      code: 'KUBELET_BINARY_CHANGED',
+      message: `${process.executable} was replaced since the kubelet started: a restart would start another program, with other flags perhaps`,
+      next: `restart it yourself when it suits you (\`systemctl restart ${unit.id}\`), then try again`,
+    });
   }
+  // k3s starts itself again under other names and hides its arguments: only its files tell of edits.
+  if (distribution !== undefined) return [...problems, ...editedSinceStart(unit, distribution.files)];
   const name = process.executable.slice(process.executable.lastIndexOf('/') + 1);
   if (interpreters.test(name)) {
-    problems.push({ code: 'UNIT_WRAPPED', message: `${command.loaded.path} is a script run by ${name}; whether it hands a new flag on to the kubelet cannot be known`, next: 'put the flag where the script reads its flags, or start the kubelet itself in the unit' });
+    problems.push({
+      code: 'UNIT_WRAPPED',
+      message: `${command.loaded.path} is a script run by ${name}; whether it hands a new flag on to the kubelet cannot be known`,
+      next: 'put the flag where the script reads its flags, or start the kubelet itself in the unit',
+    });
   } else if (!sameList(process.argv, command.expanded)) {
-    problems.push({ code: 'UNIT_CHANGED_SINCE_START', message: `the running kubelet has another command line than its unit says now (${firstDifference(process.argv, command.expanded)}): a restart would bring that edit into force as well`, next: `restart it yourself when it suits you (\`systemctl restart ${unit.id}\`), then try again` });
+    problems.push({
+      code: 'UNIT_CHANGED_SINCE_START',
+      message: `the running kubelet has another command line than its unit says now (${firstDifference(process.argv, command.expanded)}): a restart would bring that edit into force as well`,
+      next: `restart it yourself when it suits you (\`systemctl restart ${unit.id}\`), then try again`,
+    });
   } else {
-    const edited = [observed.kubeletConfig, ...observed.kubeletConfigDropIns].filter((file) => file !== undefined && file.mtimeMs > unit.mainStartedAtMs + 1_000);
-    for (const file of edited) {
-      problems.push({ code: 'UNIT_CHANGED_SINCE_START', message: `${file?.path ?? ''} was changed after the kubelet started: a restart would bring that edit into force as well`, next: `restart it yourself when it suits you (\`systemctl restart ${unit.id}\`), then try again` });
-    }
+    problems.push(...editedSinceStart(unit, [observed.kubeletConfig, ...observed.kubeletConfigDropIns]));
   }
   return problems;
+}
+
+function editedSinceStart(
+  unit: LoadedUnit,
+  files: readonly (ObservedFile | undefined)[],
+): readonly Problem[] {
+  return files
+    .filter((file) => file !== undefined)
+    .filter((file) => file.mtimeMs > unit.mainStartedAtMs + 1_000)
+    .map(({ path }) => ({
+      code: 'UNIT_CHANGED_SINCE_START',
+      message: `${path} was changed after the kubelet started: a restart would bring that edit into force as well`,
+      next: `restart it yourself when it suits you (\`systemctl restart ${unit.id}\`), then try again`,
+    }));
 }
 
 const interpreters = /^(ba|da|k|z)?sh$|^busybox$|^python[\d.]*$|^perl$|^env$/;

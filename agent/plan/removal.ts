@@ -4,16 +4,30 @@ import type { ObservedPods } from './observed.ts';
 import type { EntryChange, Plan } from './plan.ts';
 
 /** Running pods that the kubelet would kill after a restart with `after`: it admits every pod of the node again. */
-export function podsAtRisk(pods: ObservedPods, before: readonly string[], after: readonly string[], safe: readonly string[]): Plan['podsAtRisk'] {
+export function podsAtRisk(
+  pods: ObservedPods,
+  before: readonly string[],
+  after: readonly string[],
+  safe: readonly string[],
+): Plan['podsAtRisk'] {
   if (pods.kind === 'unknown') return [];
   const losing = (name: string): boolean => isCovered(before, name) && !isCovered([...after, ...safe], name);
   return pods.pods
-    .map((pod) => ({ namespace: pod.namespace, name: pod.name, sysctls: Object.keys(pod.sysctls).filter(losing) }))
+    .map((pod) => ({
+      namespace: pod.namespace,
+      name: pod.name,
+      sysctls: Object.keys(pod.sysctls).filter(losing),
+    }))
     .filter((pod) => pod.sysctls.length > 0);
 }
 
 /** A shorter allowlist kills the pods that use what is gone: refused while one runs, or while nobody can tell. */
-export function narrowingProblems(pods: ObservedPods, entries: EntryChange, safe: readonly string[], narrowing: 'Refuse' | 'Allow'): readonly Problem[] {
+export function narrowingProblems(
+  pods: ObservedPods,
+  entries: EntryChange,
+  safe: readonly string[],
+  narrowing: 'Refuse' | 'Allow',
+): readonly Problem[] {
   const lost = narrowed(entries.inForce, entries.after, safe);
   if (lost.length === 0 || narrowing === 'Allow') return [];
   if (pods.kind === 'unknown') {

@@ -29,14 +29,18 @@ export function planSysctls(observed: ObservedNode, expected: readonly ExpectedS
 
 function findingOf(observed: ObservedNode, sysctl: ExpectedSysctl): SysctlFinding {
   const { name, expectation, remediation } = sysctl;
-  const expectedText = expectation.kind === 'value' ? expectation.value : `${expectation.kind === 'atLeast' ? '>=' : '<='} ${expectation.value}`;
+  const expectedText =
+    expectation.kind === 'value'
+      ? expectation.value
+      : `${expectation.kind === 'atLeast' ? '>=' : '<='} ${expectation.value}`;
   const reading = observed.sysctls[name];
   const base = { name, expected: expectedText, remediation };
   if (reading === undefined || reading.kind === 'unreadable') {
     return { ...base, found: undefined, state: 'unknown', reason: reading?.reason ?? 'not read' };
   }
   const verdict = judge(reading.value, expectation);
-  if (verdict === 'incomparable') return { ...base, found: reading.value, state: 'unknown', reason: 'no whole number to compare with' };
+  if (verdict === 'incomparable')
+    return { ...base, found: reading.value, state: 'unknown', reason: 'no whole number to compare with' };
   return { ...base, found: reading.value, state: verdict };
 }
 
@@ -44,11 +48,17 @@ function findingOf(observed: ObservedNode, sysctl: ExpectedSysctl): SysctlFindin
  * Our file holds every exact value that we are to write, and a bound only once it was needed: a kernel default
  * above `atLeast` must not be lowered to the bound at the next boot.
  */
-function fileChange(observed: ObservedNode, expected: readonly ExpectedSysctl[], writes: readonly SysctlWrite[]): ProposedFile | undefined {
+function fileChange(
+  observed: ObservedNode,
+  expected: readonly ExpectedSysctl[],
+  writes: readonly SysctlWrite[],
+): ProposedFile | undefined {
   // A policy that does not speak of sysctls leaves what an earlier one wrote.
   if (expected.length === 0) return undefined;
   const before = observed.sysctlFile;
-  const present = new Map((before === undefined ? [] : readSysctlD(before.text)).map((entry) => [entry.name, entry.value]));
+  const present = new Map(
+    (before === undefined ? [] : readSysctlD(before.text)).map((entry) => [entry.name, entry.value]),
+  );
   const lines = expected
     .filter(({ remediation }) => remediation === 'Write')
     .flatMap((sysctl) => {

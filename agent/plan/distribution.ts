@@ -1,0 +1,134 @@
+import type { Problem } from '../errors.ts';
+import { classifyCommand } from '../kubelet/command.ts';
+import type { DistributionName } from '../kubelet/distributions.ts';
+import { argumentsFileOf, type ArgumentsFile, rancherWords } from '../kubelet/layouts.ts';
+import {
+  isAllowlistArgument,
+  rancherAllowlist,
+  type RancherArgument,
+  type RancherReading,
+  readRancherArgs,
+} from '../kubelet/rancher-args.ts';
+import { snapAllowlist } from '../kubelet/snap-args.ts';
+import { type KubeletCommand, readLoaded } from './command-line.ts';
+import type { ObservedFile, ObservedNode } from './observed.ts';
+
+/** The kubelet arguments of a distribution that runs the kubelet inside a program of its own. */
+export interface DistributionArguments {
+  readonly name: DistributionName;
+  readonly file: ArgumentsFile;
+  readonly files: readonly ObservedFile[];
+  /** The unit's command, with the kubelet arguments that stand in it. */
+  readonly command: KubeletCommand;
+  /** The allowlist that the kubelet gets; undefined where nothing sets one. */
+  readonly entries: readonly string[] | undefined;
+  /** k3s and rke2: what their files say. */
+  readonly rancher: (RancherReading & { readonly ok: true }) | undefined;
+  /** k3s and rke2: arguments for the kubelet on the unit's own command line, which may hide those of the files. */
+  readonly inUnit: boolean;
+}
+
+export type DistributionReading =
+  | { readonly ok: true; readonly arguments: DistributionArguments }
+  | { readonly ok: false; readonly problem: Problem };
+
+/** Undefined where the unit starts no such distribution. Refuses the ones that take arguments only through their own tools. */
+export function readDistribution(observed: ObservedNode): DistributionReading | undefined {
+  const loaded = observed.unit?.execStart[0];
+  if (loaded === undefined) return undefined;
+  const kind = classifyCommand(loaded.path, loaded.argv);
+  if (kind.kind !== 'distribution') return undefined;
+  const file = argumentsFileOf(kind.name);
+  if (file === undefined) return { ok: false, problem: kind.problem };
+  const reading = readLoaded(observed);
+  if (!reading.ok) return reading;
+  const files = observed.distributionFiles ?? [];
+  return file.kind === 'rancher'
+    ? readRancher(kind.name, file, files, reading.command)
+    : readSnap(kind.name, file, files, reading.command);
+}
+
+function readRancher(
+  name: DistributionName,
+  file: ArgumentsFile & { kind: 'rancher' },
+  files: readonly ObservedFile[],
+  base: KubeletCommand,
+): DistributionReading {
+  const rancher = readRancherArgs(files);
+  if (!rancher.ok) return { ok: false, problem: unreadable(rancher.path, rancher.reason) };
+  const words = rancherWords(base.expanded);
+  const flag = rancherAllowlist(
+    [...rancher.args.map(({ text }) => text), ...words.map(({ text }) => text)],
+    file.defaults,
+  );
+  if (!flag.ok) return flag;
+  const command: KubeletCommand = {
+    ...base,
+    literal: rancherWords(base.loaded.argv)
+      .filter(({ text }) => isAllowlistArgument(text) && text.includes('=') && !text.includes('$'))
+      .map(({ index, prefix, text }) => literalOf(index, prefix, text)),
+    flagEntries: flag.entries,
+    experimental: flag.experimental,
+    // Two words in one: k3s hands the second half on to the kubelet.
+    wordPrefix: '--kubelet-arg=allowed-unsafe-sysctls=',
+  };
+  return {
+    ok: true,
+    arguments: { name, file, files, command, entries: flag.entries, rancher, inUnit: words.length > 0 },
+  };
+}
+
+function literalOf(index: number, prefix: string, text: string): KubeletCommand['literal'][number] {
+  const equals = text.indexOf('=') + 1;
+  const value = text.slice(equals);
+  return {
+    index,
+    words: 1,
+    name: text.slice(0, equals - 1),
+    value,
+    entries: value === '' ? [] : value.split(','),
+    prefix: prefix + text.slice(0, equals),
+  };
+}
+
+function readSnap(
+  name: DistributionName,
+  file: ArgumentsFile,
+  files: readonly ObservedFile[],
+  command: KubeletCommand,
+): DistributionReading {
+  const args = files.find(({ path }) => path === file.path);
+  if (args === undefined) return { ok: false, problem: unreadable(file.path, 'it is not there') };
+  const flag = snapAllowlist(args.text);
+  if (!flag.ok) return flag;
+  return {
+    ok: true,
+    arguments: {
+      name,
+      file,
+      files,
+      command: { ...command, flagEntries: flag.entries, experimental: flag.experimental },
+      entries: flag.entries,
+      rancher: undefined,
+      inUnit: false,
+    },
+  };
+}
+
+/** The arguments that stand in one list of one file. */
+export function argumentsIn(
+  rancher: { readonly args: readonly RancherArgument[] },
+  path: string,
+  key: string,
+): readonly RancherArgument[] {
+  return rancher.args.filter((argument) => argument.path === path && argument.key === key);
+}
+
+function unreadable(path: string, reason: string): Problem {
+  return {
+    code: 'KUBELET_CONFIG_UNREADABLE',
+    message: `cannot read the kubelet's arguments in ${path}: ${reason}`,
+    where: { file: path },
+    next: 'put that file right, then try again',
+  };
+}
