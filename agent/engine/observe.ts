@@ -98,7 +98,7 @@ export async function observeNode(
     root: files.root,
     unitName: request.unit,
     systemdVersion,
-    etcWritable: await files.isWritable('/etc'),
+    etcWritable: await canWriteUnits(files),
     unit,
     unitFiles,
     environmentFiles: environment.files,
@@ -119,6 +119,14 @@ export async function observeNode(
     marks: { ...marks, ...(await readMarks(files, written?.path)) },
     unreadable,
   };
+}
+
+/** NixOS links the directory of units into its read-only store, though /etc itself can be written. */
+async function canWriteUnits(files: HostFiles): Promise<boolean> {
+  const units = '/etc/systemd/system';
+  return (
+    (await files.isWritable('/etc')) && (!(await files.exists(units)) || (await files.isWritable(units)))
+  );
 }
 
 function observedProcess(ports: ObservationPorts, unit: LoadedUnit): ObservedProcess | undefined {

@@ -154,11 +154,8 @@ function inFlowList(text: string, list: YAMLSeq, edit: ListEdit): string | undef
   if (!hasRange(last) || !hasRange(first)) return undefined;
   const lineStart = text.lastIndexOf('\n', last.range[0] - 1) + 1;
   const ownLine = lineStart > start && /^[ \t]*$/.test(text.slice(lineStart, last.range[0]));
-  const gap = ownLine
-    ? eolOf(text) + text.slice(lineStart, last.range[0])
-    : source.includes(', ') || list.items.length === 1
-      ? ' '
-      : '';
+  const spaced = list.items.length > 1 ? source.includes(', ') : !/":["[{\d]/.test(text);
+  const gap = ownLine ? eolOf(text) + text.slice(lineStart, last.range[0]) : spaced ? ' ' : '';
   const added = edit.append.map((item) => `,${gap}${likeScalar(last, item, true)}`).join('');
   const withNew = splice(text, last.range[1], last.range[1], added);
   return replaceItems(withNew, list, edit, true);

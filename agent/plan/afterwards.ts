@@ -1,6 +1,7 @@
 import { unite } from '../kubelet/allowlist.ts';
 import { isAllowlistFlag, walkFlags } from '../kubelet/argv.ts';
 import type { Problem } from '../errors.ts';
+import { expandArgv } from './command-line.ts';
 import { readFacts, type KubeletFacts } from './facts.ts';
 import type { EnvironmentFileRef, ObservedFile, ObservedNode } from './observed.ts';
 import type { PossibleProposal, ProposedFile, Wanted } from './proposal.ts';
@@ -67,7 +68,13 @@ export function proveProposal(
   if (missing.length > 0) return failed(`${missing.join(', ')} would not be in force`);
   if (extra.length > 0) return failed(`${extra.join(', ')} would be in force as well`);
   if (facts.distribution !== undefined) return undefined;
-  const [before, now] = [otherWords(facts), otherWords(after)];
+  const { argsFrom } = after.command;
+  const base =
+    proposal.commandBelow === undefined
+      ? facts.command.expanded
+      : expandArgv(observed, proposal.commandBelow);
+  const before = otherWords(base.slice(argsFrom));
+  const now = otherWords(after.command.expanded.slice(argsFrom));
   if (before.length !== now.length || before.some((word, index) => word !== now[index]))
     return failed('another word of the command line would change');
   return undefined;
@@ -92,8 +99,7 @@ function longWord(observed: ObservedNode, proposal: PossibleProposal): Problem |
 }
 
 /** The command line without the allowlist flag. */
-function otherWords({ command }: KubeletFacts): readonly string[] {
-  const args = command.expanded.slice(command.argsFrom);
+function otherWords(args: readonly string[]): readonly string[] {
   const own = new Set(
     walkFlags(args)
       .filter(isAllowlistFlag)

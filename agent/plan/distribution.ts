@@ -1,7 +1,7 @@
 import type { Problem } from '../errors.ts';
 import { classifyCommand } from '../kubelet/command.ts';
 import type { DistributionName } from '../kubelet/distributions.ts';
-import { argumentsFileOf, type ArgumentsFile, rancherWords } from '../kubelet/layouts.ts';
+import { argumentsFileOf, type ArgumentsFile, rancherConfigPath, rancherWords } from '../kubelet/layouts.ts';
 import {
   isAllowlistArgument,
   rancherAllowlist,
@@ -10,12 +10,13 @@ import {
   readRancherArgs,
 } from '../kubelet/rancher-args.ts';
 import { snapAllowlist } from '../kubelet/snap-args.ts';
-import { type KubeletCommand, readLoaded } from './command-line.ts';
+import { environmentOf, type KubeletCommand, readLoaded } from './command-line.ts';
 import type { ObservedFile, ObservedNode } from './observed.ts';
 
 /** The kubelet arguments of a distribution that runs the kubelet inside a program of its own. */
 export interface DistributionArguments {
   readonly name: DistributionName;
+  /** Its path is the one that the command line or the environment names. */
   readonly file: ArgumentsFile;
   readonly files: readonly ObservedFile[];
   /** The unit's command, with the kubelet arguments that stand in it. */
@@ -44,7 +45,12 @@ export function readDistribution(observed: ObservedNode): DistributionReading | 
   if (!reading.ok) return reading;
   const files = observed.distributionFiles ?? [];
   return file.kind === 'rancher'
-    ? readRancher(kind.name, file, files, reading.command)
+    ? readRancher(
+        kind.name,
+        { ...file, path: rancherConfigPath(file, reading.command.expanded, environmentOf(observed)) },
+        files,
+        reading.command,
+      )
     : readSnap(kind.name, file, files, reading.command);
 }
 
@@ -62,12 +68,17 @@ function readRancher(
     file.defaults,
   );
   if (!flag.ok) return flag;
+  const inUnit = rancherAllowlist(
+    words.map(({ text }) => text),
+    [],
+  );
   const command: KubeletCommand = {
     ...base,
     literal: rancherWords(base.loaded.argv)
       .filter(({ text }) => isAllowlistArgument(text) && text.includes('=') && !text.includes('$'))
       .map(({ index, prefix, text }) => literalOf(index, prefix, text)),
-    flagEntries: flag.entries,
+    // Of the command line alone: whether it adds to the files or hides them differs between k3s's text and its code.
+    flagEntries: inUnit.ok ? inUnit.entries : undefined,
     experimental: flag.experimental,
     // Two words in one: k3s hands the second half on to the kubelet.
     wordPrefix: '--kubelet-arg=allowed-unsafe-sysctls=',

@@ -46,6 +46,7 @@ export function placeInDropIn(observed: ObservedNode, command: KubeletCommand, w
       files: [{ path, before: ours, after: null }],
       reload: true,
       commandAfter: below.loaded,
+      commandBelow: below.loaded,
       dropIns: [],
     };
   }
@@ -65,6 +66,7 @@ export function placeInDropIn(observed: ObservedNode, command: KubeletCommand, w
     files: [{ path, before: ours ?? null, after: edit.text }],
     reload: true,
     commandAfter: edit.commandAfter,
+    commandBelow: below.loaded,
     dropIns: [path],
   };
 }

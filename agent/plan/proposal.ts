@@ -19,6 +19,8 @@ export type Proposal =
       readonly files: readonly ProposedFile[];
       readonly reload: boolean;
       readonly commandAfter: LoadedCommand;
+      /** What `commandAfter` is made from where that is not what systemd holds now: the command below our drop-in. */
+      readonly commandBelow?: LoadedCommand;
       /** Drop-ins that systemd must read afterwards. */
       readonly dropIns: readonly string[];
     }

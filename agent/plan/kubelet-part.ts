@@ -1,0 +1,66 @@
+import type { NodePolicy } from '../policy/merge.ts';
+import { afterwards } from './afterwards.ts';
+import { type KubeletFacts, readFacts } from './facts.ts';
+import type { ObservedNode } from './observed.ts';
+import type { EntryChange, Plan } from './plan.ts';
+import type { PossibleProposal } from './proposal.ts';
+
+/** A plan that changes nothing yet. */
+export function emptyPlan(observed: ObservedNode, policy: NodePolicy): Plan {
+  return {
+    schema: 1,
+    unit: observed.unit?.id ?? policy.unit,
+    policies: policy.names,
+    entries: { inForce: [], after: [], added: [], kept: [], removed: [] },
+    placement: undefined,
+    files: [],
+    reload: false,
+    restart: false,
+    expectation: undefined,
+    sysctlWrites: [],
+    podsAtRisk: [],
+    probationMs: policy.rollout.probationMs,
+    healthzRequired: false,
+  };
+}
+
+/** What a plan says of the kubelet: where the list goes, and what systemd and the process must show then. */
+export function kubeletPart(
+  observed: ObservedNode,
+  facts: KubeletFacts,
+  proposal: PossibleProposal,
+  why: string,
+  entries: EntryChange,
+): Partial<Plan> {
+  const running = observed.mode === 'running';
+  const inFlag = proposal.kind !== 'KubeletConfig' && facts.distribution === undefined;
+  return {
+    placement: { kind: proposal.kind, path: proposal.path, why },
+    reload: running && proposal.reload,
+    restart: running && needsRestart(observed, facts, proposal),
+    healthzRequired: observed.health === 'ok',
+    expectation: {
+      commandBefore: facts.command.loaded,
+      commandAfter: proposal.commandAfter,
+      dropInPathsAfter: proposal.dropIns,
+      settings: facts.unit.settings,
+      entries: inFlag ? entries.after : [],
+    },
+  };
+}
+
+/** A kubelet that already runs with the very words that the next start would have needs no restart (a healed edit). */
+export function needsRestart(
+  observed: ObservedNode,
+  facts: KubeletFacts,
+  proposal: PossibleProposal,
+): boolean {
+  if (proposal.kind === 'KubeletConfig' || facts.distribution !== undefined) return true;
+  const after = readFacts(afterwards(observed, proposal));
+  const running = observed.process?.argv;
+  return running === undefined || !after.ok || !sameList(running, after.facts.command.expanded);
+}
+
+function sameList(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((item, index) => item === b[index]);
+}
