@@ -6,7 +6,7 @@ import type { HostPorts } from './engine/ports.ts';
 import { AgentError } from './errors.ts';
 import { connectBus } from './host/bus.ts';
 import { systemClock } from './host/clock.ts';
-import { systemCommands } from './host/commands.ts';
+import type { Commands } from './host/commands.ts';
 import { driftFile } from './host/drift-file.ts';
 import { watchFiles } from './host/file-watch.ts';
 import { hostFiles, resolveInRoot } from './host/files.ts';
@@ -25,8 +25,8 @@ export interface NodeOptions {
   /** The host's root as it is mounted here, or an image. */
   readonly root: string;
   readonly deadlines?: Deadlines;
-  /** Keep the bus connection up for as long as the agent runs. */
-  readonly reconnect?: boolean;
+  /** For as long as the node is up: keeps the bus connection, and keeps memory small. */
+  readonly longRunning?: boolean;
 }
 
 /** A node to look at and, where a systemd runs on it, to change. */
@@ -49,11 +49,11 @@ export type WatchingPorts = Pick<LoopPorts, 'watchFiles' | 'watchUnit' | 'podSys
 export async function connectNode(options: NodeOptions): Promise<NodeConnection> {
   const { root } = options;
   const deadlines = options.deadlines ?? defaultDeadlines;
-  const commands = systemCommands;
+  const commands = await commandsFor(options);
   const files = hostFiles(root, selinuxRelabel(commands, root));
   const sysctls = hostSysctls({ commands });
   const bus = (await isBooted(root))
-    ? await connectBus(await resolveInRoot(root, '/run/dbus/system_bus_socket'), { deadlineMs: deadlines.callMs, reconnect: options.reconnect ?? false })
+    ? await connectBus(await resolveInRoot(root, '/run/dbus/system_bus_socket'), { deadlineMs: deadlines.callMs, reconnect: options.longRunning ?? false })
     : undefined;
   const systemd = bus === undefined ? undefined : hostSystemd(bus, { deadlineMs: deadlines.callMs, reloadDeadlineMs: deadlines.reloadMs });
 
@@ -96,6 +96,12 @@ export async function connectNode(options: NodeOptions): Promise<NodeConnection>
     },
     close: async () => systemd?.close(),
   };
+}
+
+async function commandsFor({ longRunning }: NodeOptions): Promise<Commands> {
+  return longRunning === true
+    ? (await import('./host/spawn-commands.ts')).spawnCommands
+    : (await import('./host/commands.ts')).systemCommands;
 }
 
 /** sd_booted(3): the directory that only a running systemd makes. The machine's own root must have one. */

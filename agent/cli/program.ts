@@ -16,6 +16,7 @@ import {
   withRoot,
 } from './options.ts';
 import { refuse } from './refuse.ts';
+import { readPolicyCommand } from './policy-child.ts';
 import { withRun } from './run-options.ts';
 
 /** Runs one command line (without the names of node and script) to its exit code. Never throws. */
@@ -139,6 +140,9 @@ function buildProgram(context: CliContext, run: Run): Command {
       ),
     ),
   ).action(action(async () => (await import('./run.ts')).run));
+  program
+    .command(readPolicyCommand, { hidden: true })
+    .action(action(async () => (await import('./read-policy.ts')).readPolicy));
 
   const named =
     <Options>(load: LoadNamed<Options>) =>

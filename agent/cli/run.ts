@@ -2,27 +2,28 @@ import { randomInt } from 'node:crypto';
 import { localGate } from '../engine/gate.ts';
 import { loopHealth } from '../engine/loop-health.ts';
 import { loopMetrics } from '../engine/loop-metrics.ts';
-import type { LoopLog, LoopPorts, PolicySource } from '../engine/loop-ports.ts';
+import type { LoopLog, LoopPorts } from '../engine/loop-ports.ts';
 import { NodeLoop } from '../engine/loop.ts';
 import { rememberVersion } from '../engine/remember-version.ts';
 import { noPods, noReporter } from '../engine/reporter.ts';
 import { type Problem, problemOf } from '../errors.ts';
 import { metricRegistry, single } from '../metrics/registry.ts';
 import { serveMetrics } from '../metrics/server.ts';
+import { spawnCommands } from '../host/spawn-commands.ts';
 import { type SysctlSeries, sysctlSeries } from '../metrics/sysctl-series.ts';
 import { tlsServer } from '../metrics/tls.ts';
 import { backoffMs, loopDefaults } from '../transaction/loop-rules.ts';
 import type { NodeConnection } from '../wire.ts';
 import { type CliContext, writeLines } from './context.ts';
 import { type ExitCode, exitCodeOf, exitCodes } from './exit-codes.ts';
-import { loadPolicy, wantsAnything } from './load-policy.ts';
 import { renderProblem } from './render-problem.ts';
 import { openLoopLog } from './run-log.ts';
+import { policiesByChild } from './policy-child.ts';
 import type { RunArguments } from './run-options.ts';
 
 /** `run`: watches this node until a signal ends it. Serves metrics first, and waits for a systemd that is not there yet. */
 export async function run(context: CliContext, options: RunArguments): Promise<ExitCode> {
-  const problems = await usageProblems(options);
+  const problems = usageProblems(options);
   const [problem] = problems;
   if (problem !== undefined) {
     const { columns: width, colour } = context.stderr;
@@ -104,7 +105,7 @@ export async function run(context: CliContext, options: RunArguments): Promise<E
 const nothing = Buffer.alloc(0);
 const unread = { kind: 'unreadable', reason: 'wrongNamespace' } as const;
 
-async function usageProblems(options: RunArguments): Promise<readonly Problem[]> {
+function usageProblems(options: RunArguments): readonly Problem[] {
   const problems: Problem[] = [];
   if ((options.tlsCertFile === undefined) !== (options.tlsKeyFile === undefined)) {
     problems.push({
@@ -113,10 +114,15 @@ async function usageProblems(options: RunArguments): Promise<readonly Problem[]>
       next: 'give both, or none',
     });
   }
-  if (wantsAnything(options)) return problems;
-  // The same words as every other command has for it.
-  const loaded = await loadPolicy(options);
-  return [...problems, ...(loaded.ok ? [] : loaded.problems)];
+  const wishes = [options.policy, options.allow, options.sysctl];
+  if (wishes.every((wish) => wish === undefined) && options.existing !== 'Remove') {
+    problems.push({
+      code: 'USAGE',
+      message: 'no policy was given',
+      next: 'name one with --policy, or say what you want with --allow or --sysctl',
+    });
+  }
+  return problems;
 }
 
 interface Connected {
@@ -133,7 +139,7 @@ async function connect(
 ): Promise<Connected | undefined> {
   for (let attempt = 1; !context.signal.aborted; attempt += 1) {
     try {
-      const node = await context.connectNode({ root: options.root, reconnect: true });
+      const node = await context.connectNode({ root: options.root, longRunning: true });
       return { node, host: await node.transactions() };
     } catch (error) {
       const problem = problemOf(error);
@@ -160,7 +166,7 @@ async function portsOf(
     ...node.watching,
     host,
     observation: rememberVersion(node.observation),
-    policies: policyFiles(options),
+    policies: policiesByChild(spawnCommands, options),
     gate: localGate({
       clock: context.clock,
       splayMs: options.splay,
@@ -183,10 +189,6 @@ async function portsOf(
         : { kind: 'known', entries: answer.allowedUnsafeSysctls, holder: undefined };
     },
   });
-}
-
-function policyFiles(options: RunArguments): PolicySource {
-  return { load: async () => loadPolicy(options), files: options.policy ?? [], onChange: () => undefined };
 }
 
 async function aborted(signal: AbortSignal): Promise<void> {

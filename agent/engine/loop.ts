@@ -41,6 +41,7 @@ export class NodeLoop {
   private readonly ports: LoopPorts;
   private readonly settings: LoopSettings;
   private readonly files: FileWatch;
+  private readonly policyFiles: FileWatch;
   private readonly memory: DriftMemory;
   private readonly slot: SlotKeeper;
   private readonly inbox: LoopEvent[] = [];
@@ -71,6 +72,9 @@ export class NodeLoop {
     this.files = ports.watchFiles(() => {
       this.notice();
     });
+    this.policyFiles = ports.watchFiles(() => {
+      this.tell({ kind: 'policyNoticed' });
+    });
     ports.policies.onChange(() => {
       this.tell({ kind: 'policyNoticed' });
     });
@@ -79,9 +83,8 @@ export class NodeLoop {
     });
   }
 
-  /** Something on the node, or a policy file, may have changed. */
+  /** Something on the node may have changed. */
   notice(): void {
-    this.tell({ kind: 'policyNoticed' });
     this.tell({ kind: 'noticed' });
   }
 
@@ -108,6 +111,7 @@ export class NodeLoop {
     } finally {
       this.slot.close();
       this.files.close();
+      this.policyFiles.close();
       this.policy?.eyes.close();
       await this.unit?.watch.close().catch(() => undefined);
     }
@@ -161,6 +165,10 @@ export class NodeLoop {
 
   private async loadPolicy(): Promise<LoopEvent> {
     const { publish, log, policies, host } = this.ports;
+    // Watched first: what changes while they are read is read again.
+    await this.policyFiles.update(
+      policies.files.map((path): WatchTarget => ({ path, kind: 'directory', root: '/' })),
+    );
     const loaded = await policies.load();
     const wasValid = this.policyValid;
     this.policyValid = loaded.ok;
@@ -168,8 +176,7 @@ export class NodeLoop {
     if (!loaded.ok) {
       for (const { code, where, message } of loaded.problems)
         log('error', 'policyInvalid', { code, where }, message);
-      if (this.policy === undefined) await this.follow([]);
-      else log('warn', 'policyKept', {}, 'the last good policy stays in force');
+      if (this.policy !== undefined) log('warn', 'policyKept', {}, 'the last good policy stays in force');
       return { kind: 'policyLoaded', changed: false };
     }
     const { policy } = loaded;
@@ -278,12 +285,12 @@ export class NodeLoop {
     const known = this.look?.observed.process;
     const verdicts = await this.policy.eyes.look();
     const files = this.files.changed();
+    if (this.policyFiles.changed()) this.tell({ kind: 'policyNoticed' });
     const another =
       known !== undefined && observation.process(known.pid)?.argv.join('\0') !== known.argv.join('\0');
     if (this.moving.sees) publish.seen(host.clock.now());
     publish.watches(this.allWatched, this.unit?.watch.up === true);
     this.slot.showWait(this.position.slot === 'held');
-    if (files) this.tell({ kind: 'policyNoticed' });
     await this.lookAtPods();
     return { kind: 'sysctlsSeen', changed: verdicts || files || another };
   }
@@ -346,12 +353,7 @@ export class NodeLoop {
   }
 
   private async follow(targets: readonly WatchTarget[]): Promise<number> {
-    const policies = this.ports.policies.files.map((path): WatchTarget => ({
-      path,
-      kind: 'directory',
-      root: '/',
-    }));
-    const { unwatched, added } = await this.files.update([...targets, ...policies]);
+    const { unwatched, added } = await this.files.update(targets);
     this.allWatched = unwatched === 0;
     this.ports.publish.watches(this.allWatched, this.unit?.watch.up === true);
     return added;

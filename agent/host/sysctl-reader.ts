@@ -9,8 +9,8 @@ export interface SysctlReader {
   close(): void;
 }
 
-// What lies beyond is opened for each reading: a soft limit of 1024 descriptors must leave room for the rest of us.
-const maxKeptDescriptors = 512;
+// A policy's own limit. Node raises its soft limit of descriptors to the hard one (4096 at the least) when it starts.
+const maxKeptDescriptors = 1024;
 
 /** A reader of files below /proc/sys; undefined stands for a sysctl that cannot be reached from our namespaces. */
 export function openSysctlReader(files: readonly (string | undefined)[]): SysctlReader {
