@@ -21,6 +21,7 @@ import { sysctlFilePath } from '../plan/sysctl-plan.ts';
 import { expandVariables } from '../unit-file/expand.ts';
 import { distributionFiles, kubeletConfigFiles, readEnvironmentFiles } from './observe-files.ts';
 import { readMarks } from './observe-marks.ts';
+import { observeStartConditions } from './observe-start.ts';
 import { findUnit } from './observe-unit.ts';
 
 /** What an observation looks through; `systemd` is undefined for an image that nothing runs in. */
@@ -98,6 +99,7 @@ export async function observeNode(
     root: files.root,
     unitName: request.unit,
     systemdVersion,
+    ...(process === undefined ? {} : { startConditions: await observeStartConditions(files, args, config) }),
     etcWritable: await canWriteUnits(files),
     unit,
     unitFiles,

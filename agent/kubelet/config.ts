@@ -16,6 +16,8 @@ export interface KubeletConfigFacts {
   readonly healthzPort: number;
   readonly healthzBindAddress: string;
   readonly protectKernelDefaults: boolean;
+  /** Default true: the kubelet refuses to start while swap is on. */
+  readonly failSwapOn: boolean;
   readonly staticPodPath: string | undefined;
   readonly containerRuntimeEndpoint: string | undefined;
 }
@@ -111,12 +113,14 @@ function factsOf(merged: ReadonlyMap<string, Setting>): KubeletConfigReading {
   const port = typed(merged, 'healthzPort', 'a number', isInteger);
   const address = typed(merged, 'healthzBindAddress', 'a text', isString);
   const protect = typed(merged, 'protectKernelDefaults', 'true or false', isBoolean);
+  const swap = typed(merged, 'failSwapOn', 'true or false', isBoolean);
   const staticPods = typed(merged, 'staticPodPath', 'a text', isString);
   const runtime = typed(merged, 'containerRuntimeEndpoint', 'a text', isString);
   if (!list.ok) return list;
   if (!port.ok) return port;
   if (!address.ok) return address;
   if (!protect.ok) return protect;
+  if (!swap.ok) return swap;
   if (!staticPods.ok) return staticPods;
   if (!runtime.ok) return runtime;
   return {
@@ -126,6 +130,7 @@ function factsOf(merged: ReadonlyMap<string, Setting>): KubeletConfigReading {
       healthzPort: port.value ?? 10248,
       healthzBindAddress: address.value ?? '127.0.0.1',
       protectKernelDefaults: protect.value ?? false,
+      failSwapOn: swap.value ?? true,
       staticPodPath: staticPods.value,
       containerRuntimeEndpoint: runtime.value,
     },

@@ -1,3 +1,5 @@
+import type { StartConditions } from './start-conditions.ts';
+
 /**
  * What is known of a node at one moment, as plain JSON. Filled by engine/observe from D-Bus, files and /proc;
  * read by the planner. Nothing here is guessed: what could not be learnt is undefined or says so.
@@ -101,6 +103,8 @@ export interface ObservedNode {
   readonly systemdVersion: number | undefined;
   /** False where /etc is mounted read-only. */
   readonly etcWritable: boolean;
+  /** Only of a running kubelet. */
+  readonly startConditions?: StartConditions;
   /** Undefined when systemd (or the image) has no such unit. */
   readonly unit: LoadedUnit | undefined;
   /** Fragment first, then drop-ins in load order. */

@@ -3,6 +3,7 @@ import { dangerousHooks } from '../kubelet/hooks.ts';
 import { driftedKernelDefaults, kernelDefaultsProblem } from '../kubelet/kernel-defaults.ts';
 import { type KubeletFacts, readFacts } from './facts.ts';
 import type { LoadedUnit, ObservedFile, ObservedNode } from './observed.ts';
+import { startProblems } from './start-conditions.ts';
 import { reloadProblems } from './unit-problems.ts';
 
 /** A kubelet that was restarted by systemd must have been up for this long before we restart it ourselves. */
@@ -49,6 +50,9 @@ export function restartProblems(
     );
   problems.push(...processProblems(observed, facts));
   problems.push(...hooksOf(unit).problems);
+  if (observed.startConditions !== undefined) {
+    problems.push(...startProblems(observed.startConditions, nowMs));
+  }
   if (config.protectKernelDefaults) {
     const drifted = kernelDefaultsProblem(driftedKernelDefaults((name) => valueOf(observed, name)));
     if (drifted !== undefined) problems.push(drifted);

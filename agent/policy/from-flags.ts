@@ -41,7 +41,7 @@ export function policyFromFlags(flags: PolicyFlags): {
   const sysctls = assignments.filter(({ value }) => value !== undefined);
   const kubelet = stated({
     unit: flags.unit,
-    allowedUnsafeSysctls: entries.length === 0 ? undefined : entries.map((entry) => entry.trim()),
+    allowedUnsafeSysctls: entries.length === 0 ? undefined : entries,
     existing: flags.existing,
     narrowing: flags.narrowing,
     placement: flags.placement,
