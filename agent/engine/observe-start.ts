@@ -18,7 +18,7 @@ export async function observeStartConditions(
   const failSwapOn = readFlag(args, 'fail-swap-on') !== 'false' && (!reading.ok || reading.facts.failSwapOn);
   const inFile = reading.ok ? reading.facts.containerRuntimeEndpoint : undefined;
   const missing: { flag: string; path: string }[] = [];
-  for (const flag of ['config', 'config-dir', 'client-ca-file', 'tls-cert-file', 'tls-private-key-file']) {
+  for (const flag of ['config', 'config-dir']) {
     const path = readFlag(args, flag);
     if (path?.startsWith('/') === true && (await isGone(files, path))) missing.push({ flag, path });
   }
@@ -32,7 +32,8 @@ export async function observeStartConditions(
   const endpoint = (readFlag(args, 'container-runtime-endpoint') ?? inFile)?.replace(/^unix:\/\//, '');
   return {
     missing,
-    noKubeconfig: gone.includes(false) ? [] : kubeconfigs,
+    // Only of a kubelet that is known to have joined a cluster: it keeps a client certificate.
+    noKubeconfig: notAfterMs === undefined || gone.includes(false) ? [] : kubeconfigs,
     swaps: failSwapOn ? await swapsInUse() : [],
     runtime:
       endpoint?.startsWith('/') === true

@@ -89,14 +89,18 @@ function withoutPlace({ marks, entries }: OwnerFacts): readonly Owner[] {
 }
 
 function reconcilers(facts: OwnerFacts): readonly Owner[] {
-  const { marks, files, environmentFiles, entries } = facts;
+  const { marks, unitFiles, files, environmentFiles, entries } = facts;
   const list = entries.map((entry) => `    - ${entry}\n`).join('');
   const owners: Owner[] = [];
-  if ('/etc/machine-config-daemon' in marks) {
+  const operator =
+    '/etc/machine-config-daemon' in marks
+      ? '/etc/machine-config-daemon is there'
+      : mentioned(unitFiles, 'kubenswrapper');
+  if (operator !== undefined) {
     owners.push({
       name: "OpenShift's machine-config-operator",
       kind: 'reconciled',
-      evidence: '/etc/machine-config-daemon is there',
+      evidence: operator,
       byComment: false,
       advice: `apply a KubeletConfig; the operator marks a node Degraded whose files differ:
 apiVersion: machineconfiguration.openshift.io/v1
@@ -118,12 +122,17 @@ ${list}`,
     '/etc/systemd/system/cloud-config-downloader.service',
   ].find((path) => path in marks);
   const extraArgs = environmentFiles.find((path) => path === '/var/lib/kubelet/extra_args');
-  if (gardener !== undefined || extraArgs !== undefined) {
+  const evidence =
+    gardener !== undefined
+      ? `${gardener} is there`
+      : extraArgs !== undefined
+        ? 'the unit reads /var/lib/kubelet/extra_args'
+        : mentioned(unitFiles, '--config=/var/lib/kubelet/config/kubelet');
+  if (evidence !== undefined) {
     owners.push({
       name: 'gardener',
       kind: 'reconciled',
-      evidence:
-        gardener === undefined ? 'the unit reads /var/lib/kubelet/extra_args' : `${gardener} is there`,
+      evidence,
       byComment: false,
       advice: `gardener knows no such setting for all nodes of a Shoot: ask its operator for an extension that changes the kubelet's configuration (an OperatingSystemConfig webhook) with
 kubeletConfig:
