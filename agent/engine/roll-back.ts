@@ -49,7 +49,8 @@ class RollBack {
   private readonly foreign: string[] = [];
   private by: Verdict['by'];
   private restored = false;
-  private readonly filesReplaced: boolean;
+  /** Only then is there anything that systemd must read again. */
+  private filesReplaced: boolean;
 
   constructor(host: HostPorts, journal: Journal, request: RollBackRequest) {
     this.host = host;
@@ -107,7 +108,7 @@ class RollBack {
     restoreFiles: async () => this.restoreFiles(),
     restoreSysctls: async () => this.restoreSysctls(),
     reloadOld: async () => {
-      if (this.plan.reload && !this.finishedByWatchdog()) await this.host.systemd.reload();
+      if (this.plan.reload && this.filesReplaced && !this.finishedByWatchdog()) await this.host.systemd.reload();
     },
     proveOld: async () => this.proveOld(),
     restartOld: async () => this.restartOld(),
@@ -143,6 +144,7 @@ class RollBack {
       await files.discard(previousPath(file.path));
       return;
     }
+    this.filesReplaced = true;
     if (found !== undefined && found.text !== file.after) {
       this.foreign.push(file.path);
       await state.saveBackup(this.journal.id, `${index}.found`, found.text, found).catch(() => undefined);
@@ -176,7 +178,7 @@ class RollBack {
 
   private async proveOld(): Promise<void> {
     const { expectation } = this.plan;
-    if (expectation === undefined || !this.plan.reload) return;
+    if (expectation === undefined || !this.plan.reload || !this.filesReplaced) return;
     const problem = proveLoaded(await this.host.systemd.observe(this.plan.unit), expectation, 'before');
     if (problem !== undefined) throw new AgentError('ROLLBACK_FAILED', problem.message);
   }
