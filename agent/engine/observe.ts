@@ -16,6 +16,7 @@ import type {
   ObservedHealth,
   ObservedNode,
   ObservedProcess,
+  ObservedReading,
 } from '../plan/observed.ts';
 import { sysctlFilePath } from '../plan/sysctl-plan.ts';
 import { expandVariables } from '../unit-file/expand.ts';
@@ -90,9 +91,13 @@ export async function observeNode(
   const args = process?.argv ?? words;
   const config = await kubeletConfigFiles(files, args, read);
   const health = await observeHealth(ports, args, config, process !== undefined);
-  const reading = await ports.sysctls.read([
-    ...new Set([...request.sysctls, ...kernelDefaults.map(({ name }) => name)]),
-  ]);
+  // An image has no kernel: the values of the machine that looks at it say nothing of it.
+  const reading =
+    systemd === undefined
+      ? { readings: new Map<string, ObservedReading>(), via: 'none' as const }
+      : await ports.sysctls.read([
+          ...new Set([...request.sysctls, ...kernelDefaults.map(({ name }) => name)]),
+        ]);
 
   return {
     mode: systemd === undefined ? 'image' : 'running',
