@@ -11,6 +11,7 @@ import {
 import path from 'node:path';
 import { promisify } from 'node:util';
 import t from 'tap';
+import { readManifests } from '../manifests/support/documents.ts';
 import { bootNode, nodeTierUnavailable } from '../node/support/node.ts';
 
 const run = promisify(execFile);
@@ -126,46 +127,95 @@ void t.test('the image', { skip, timeout: 300_000 }, async (t) => {
     t.equal((await build(home, 'second')).digest, image.digest);
   });
 
-  void t.test('applies a policy on a node', { skip: nodeTierUnavailable() ?? false }, async (t) => {
-    const node = await bootNode({ layout: 'icp' }, t);
+  void t.test('on a node', { skip: nodeTierUnavailable() ?? false }, async (t) => {
+    const node = await bootNode({ layout: 'icp', files: { '/etc/cfc/kubelet/kubelet-config': '{}\n' } }, t);
     const root = '/var/lib/image';
     mkdirSync(path.join(node.dir, root), { recursive: true });
     await run('tar', ['-xzf', image.layer, '-C', path.join(node.dir, root)]);
     const { Entrypoint, Env } = image.config.config;
     // What a container runtime would do, as far as the agent can tell: its own root, the host's at /host, the host's pids.
-    const script = `mount --rbind / ${root}/host && mount --rbind /proc ${root}/proc && mount --rbind /dev ${root}/dev && exec chroot ${root} "$@"`;
-    const inImage = async (...args: readonly string[]): ReturnType<typeof node.exec> =>
-      node.exec(
-        [
-          'env',
-          '-i',
-          ...Env,
-          '/usr/bin/unshare',
-          '--mount',
-          '--propagation=slave',
-          '/bin/sh',
-          '-c',
-          `PATH=/usr/sbin:/usr/bin:/sbin:/bin; ${script}`,
-          'sh',
-          ...Entrypoint,
-          ...args,
-        ],
-        { deadlineMs: 120_000 },
-      );
-
-    t.equal((await inImage('--version')).code, 0);
-    t.equal((await node.admit('net.core.somaxconn=512')).admitted, false);
-    const wish = ['--root=/host', '--allow=net.core.somaxconn', '--probation=1s'];
-    const planned = await inImage('plan', ...wish, '--output=json');
-    t.equal(planned.code, 2, planned.stderr);
-    const { observed } = JSON.parse(planned.stdout) as {
-      observed: { kubeletVersion: string | null; mode: string };
+    const mounts = ['/ host', '/proc proc', '/dev dev'].map(
+      (pair) => `mount --rbind ${pair.replace(' ', ` ${root}/`)}`,
+    );
+    const readOnly = `mount --bind ${root}/proc/sys ${root}/proc/sys && mount -o remount,bind,ro ${root}/proc/sys`;
+    const inContainer = async (
+      preparation: readonly string[],
+      wrapper: string,
+      args: readonly string[],
+    ): ReturnType<typeof node.exec> => {
+      const script = [...mounts, ...preparation, `exec ${wrapper} chroot ${root} "$@"`].join(' && ');
+      const shell = [
+        '/usr/bin/unshare',
+        '--mount',
+        '--propagation=slave',
+        '/bin/sh',
+        '-c',
+        `PATH=/usr/sbin:/usr/bin:/sbin:/bin; ${script}`,
+      ];
+      return node.exec(['env', '-i', ...Env, ...shell, 'sh', ...Entrypoint, ...args], {
+        deadlineMs: 120_000,
+      });
     };
-    t.equal(observed.mode, 'running');
-    t.match(observed.kubeletVersion, /^v1\./, 'the kubelet was asked for its version on the host');
-    const applied = await inImage('apply', ...wish);
-    t.equal(applied.code, 0, applied.stdout + applied.stderr);
-    t.same(await node.admit('net.core.somaxconn=512'), { admitted: true, message: 'Running' });
-    t.ok(readdirSync(path.join(node.dir, 'var/lib/kubelet-sysctl-agent')).includes('journal.json'));
+    const privileged = async (...args: readonly string[]): ReturnType<typeof node.exec> =>
+      inContainer([], '', args);
+    const hardened = async (
+      capabilities: readonly string[],
+      ...args: readonly string[]
+    ): ReturnType<typeof node.exec> => {
+      const set = ['-all', ...capabilities.map((name) => `+${name.toLowerCase()}`)].join(',');
+      return inContainer([readOnly], `setpriv --no-new-privs --bounding-set=${set} --inh-caps=-all --`, args);
+    };
+    const wish = (entry: string): readonly string[] => ['--root=/host', `--allow=${entry}`, '--probation=1s'];
+    const version = (stdout: string): string | null =>
+      (JSON.parse(stdout) as { observed: { kubeletVersion: string | null } }).observed.kubeletVersion;
+
+    void t.test('privileged: applies a policy', async (t) => {
+      t.equal((await privileged('--version')).code, 0);
+      t.equal((await node.admit('net.core.somaxconn=512')).admitted, false);
+      const planned = await privileged('plan', ...wish('net.core.somaxconn'), '--output=json');
+      t.equal(planned.code, 2, planned.stderr);
+      t.match(version(planned.stdout), /^v1\./, 'the kubelet was asked for its version on the host');
+      const applied = await privileged('apply', ...wish('net.core.somaxconn'));
+      t.equal(applied.code, 0, applied.stdout + applied.stderr);
+      t.same(await node.admit('net.core.somaxconn=512'), { admitted: true, message: 'Running' });
+      t.ok(readdirSync(path.join(node.dir, 'var/lib/kubelet-sysctl-agent')).includes('journal.json'));
+    });
+
+    void t.test(
+      'hardened: the capabilities of the overlay are enough, and none of them is too much',
+      async (t) => {
+        const [patch] = readManifests('overlays/hardened/daemonset.yaml');
+        const { add } = (patch as unknown as Patch).spec.template.spec.containers[0].securityContext
+          .capabilities;
+        const planned = await hardened(add, 'plan', ...wish('net.ipv4.tcp_ecn'), '--output=json');
+        t.equal(planned.code, 2, planned.stderr);
+        t.match(version(planned.stdout), /^v1\./);
+        const applied = await hardened(add, 'apply', ...wish('net.ipv4.tcp_ecn'));
+        t.equal(applied.code, 0, applied.stdout + applied.stderr);
+        t.equal((await node.admit('net.ipv4.tcp_ecn=1')).admitted, true);
+        // Without SYS_CHROOT nobody could be put into this container: chroot(8) is how this test does it.
+        for (const left of add.filter((name) => name !== 'SYS_CHROOT')) {
+          const less = await hardened(
+            add.filter((name) => name !== left),
+            'plan',
+            ...wish('net.ipv4.tcp_sack'),
+            '--output=json',
+          );
+          t.ok(less.code === 3 || version(less.stdout) === null, `without ${left}`);
+        }
+      },
+    );
   });
 });
+
+interface Patch {
+  readonly spec: {
+    readonly template: {
+      readonly spec: {
+        readonly containers: readonly [
+          { readonly securityContext: { readonly capabilities: { readonly add: readonly string[] } } },
+        ];
+      };
+    };
+  };
+}
