@@ -2,6 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { format, resolveConfig } from 'prettier';
 import { stringify } from 'yaml';
+import { statusCustomResourceDefinition } from '../agent/cluster/status-schema.ts';
 import { policyCustomResourceDefinition } from '../agent/policy/crd.ts';
 import { policyFieldTable } from '../agent/policy/field-table.ts';
 
@@ -16,6 +17,10 @@ export const generatedFiles: readonly GeneratedFile[] = [
   {
     path: 'manifests/crds/nodesysctlpolicy.yaml',
     generate: () => yamlText('agent/policy/schema.ts', policyCustomResourceDefinition()),
+  },
+  {
+    path: 'manifests/crds/nodesysctlstatus.yaml',
+    generate: () => yamlText('agent/cluster/status-schema.ts', statusCustomResourceDefinition()),
   },
   {
     path: 'docs/policy.md',

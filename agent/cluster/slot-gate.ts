@@ -106,8 +106,7 @@ export function slotGate(options: SlotGateOptions): SlotGate {
     return following.follower;
   };
 
-  const acquire = async (request: GateRequest, signal: AbortSignal): Promise<GateGrant> => {
-    const stop = AbortSignal.any([signal, closed.signal]);
+  const wait = async (request: GateRequest, stop: AbortSignal): Promise<GateGrant> => {
     await unlessAborted(settling, stop);
     const policies = request.policies.length === 0 ? [nameless] : [...new Set(request.policies)].sort();
     const { maxUnavailable, maxFailed } = request;
@@ -144,6 +143,7 @@ export function slotGate(options: SlotGateOptions): SlotGate {
           const mine = move.slots.flatMap((slot) => leaseOf(slot) ?? []);
           // The slot of an earlier Node of this name would be deleted with that one.
           for (const slot of mine) await slots.adopt(slot, stop);
+          mine.forEach(gotHold);
           await options.beforeGrant?.(stop);
           stopFollowing();
           const names = mine.map(({ name }) => name);
@@ -167,7 +167,8 @@ export function slotGate(options: SlotGateOptions): SlotGate {
           }
           const slot = { policy: move.policy, index: turn.index };
           try {
-            const outcome = await slots.take(slot, request, stop);
+            // Not given up half-way: whether the slot is ours must be known before anybody settles it.
+            const outcome = await slots.take(slot, request, closed.signal);
             failures = 0;
             if (outcome !== 'lost') {
               gotHold(outcome);
@@ -220,7 +221,7 @@ export function slotGate(options: SlotGateOptions): SlotGate {
     try {
       if (await slots.holderExists(slot, stop)) return;
       warn(`node ${slot.holder} no longer exists; its slot ${slot.name} is taken over`);
-      const outcome = await slots.takeOver(slot, request, stop);
+      const outcome = await slots.takeOver(slot, request, closed.signal);
       if (outcome !== 'lost') gotHold(outcome);
     } catch (error) {
       unsure = true;
@@ -255,9 +256,24 @@ export function slotGate(options: SlotGateOptions): SlotGate {
     }
   };
 
+  let asking: { readonly abort: AbortController; readonly ended: Promise<void> } | undefined;
+
   return {
-    acquire,
+    acquire: async (request, signal) => {
+      asking?.abort.abort(new Error('a newer request took its place'));
+      await asking?.ended;
+      const abort = new AbortController();
+      const answer = wait(request, AbortSignal.any([signal, closed.signal, abort.signal]));
+      const ended = answer.then(
+        () => undefined,
+        () => undefined,
+      );
+      asking = { abort, ended };
+      return answer;
+    },
     settle: async (end) => {
+      asking?.abort.abort(new Error('the slot was given up'));
+      await asking?.ended;
       settling = settling.then(async () => settleForSure(end)).catch(() => undefined);
       // While the API server is away the loop goes on; the next request waits until this one is told.
       await firstOf(settling, clock, settlePatienceMs, closed.signal).catch(() => undefined);

@@ -49,7 +49,8 @@ export interface SlotsOptions {
   readonly clock: ApiClock;
   readonly random: () => number;
   readonly namespace: string;
-  readonly node: SlotNode;
+  /** The uid may have to be asked for first; it changes when the Node is made anew. */
+  readonly node: { readonly name: string; readonly uid: () => Promise<string> };
 }
 
 /** Slots as Leases: to create one is to take it, which the API server grants to one node only. */
@@ -58,6 +59,7 @@ export function leaseSlots(options: SlotsOptions): Slots {
   const path = `/apis/coordination.k8s.io/v1/namespaces/${encodeURIComponent(namespace)}/leases`;
   const pathOf = (slot: { policy: string; index: number }): string =>
     `${path}/${encodeURIComponent(slotName(slot.policy, slot.index))}`;
+  const self = async (): Promise<SlotNode> => ({ name: node.name, uid: await node.uid() });
   const since = (): string => new Date(clock.now()).toISOString().replace('Z', '000Z');
 
   /** A request that was cut and sent again meets what it made itself; a race meets another node's. */
@@ -90,7 +92,12 @@ export function leaseSlots(options: SlotsOptions): Slots {
         troubled,
       }),
     take: async (slot, why, signal) => {
-      const body = leaseOfSlot({ ...slot, failure: undefined }, node, { ...why, since: since() }, namespace);
+      const body = leaseOfSlot(
+        { ...slot, failure: undefined },
+        await self(),
+        { ...why, since: since() },
+        namespace,
+      );
       const answer = await client.ask({ method: 'POST', path, body }, { signal });
       if (answer.kind === 'done') return slotOfLease(answer.object) ?? 'lost';
       if (answer.status === 409) return answer.unsure ? ownOrLost(slot, signal) : 'lost';
@@ -99,7 +106,7 @@ export function leaseSlots(options: SlotsOptions): Slots {
     takeOver: async (slot, why, signal) => {
       const body = leaseOfSlot(
         { ...slot, failure: undefined },
-        node,
+        await self(),
         { ...why, since: since() },
         namespace,
         slot.resourceVersion,
@@ -111,8 +118,9 @@ export function leaseSlots(options: SlotsOptions): Slots {
       throw refused(answer, `take over slot ${slot.name}`);
     },
     adopt: async (slot, signal) => {
-      if (slot.nodeUid === node.uid) return;
-      const body = ownerPatch(slot, node);
+      const me = await self();
+      if (slot.nodeUid === me.uid) return;
+      const body = ownerPatch(slot, me);
       done(
         await client.ask({ method: 'PATCH', path: pathOf(slot), body, patch: 'merge' }, { signal }),
         `adopt slot ${slot.name}`,

@@ -60,7 +60,13 @@ function member(
   const clock = hastyClock();
   const warnings: string[] = [];
   const gate = slotGate({
-    slots: leaseSlots({ client, clock, random: Math.random, namespace, node }),
+    slots: leaseSlots({
+      client,
+      clock,
+      random: Math.random,
+      namespace,
+      node: { name: node.name, uid: async () => Promise.resolve(node.uid) },
+    }),
     clock,
     random: Math.random,
     node: node.name,
@@ -125,14 +131,14 @@ void t.test('twelve nodes pass through three slots, never more than three at onc
   const members = await fleetOf(t, 12);
   let atRisk = 0;
   let most = 0;
-  const pass = async ({ gate, request }: Member): Promise<void> => {
-    const grant = await gate.acquire(request({ maxUnavailable: 3 }), never);
+  const pass = async (member: Member): Promise<void> => {
+    const grant = await member.gate.acquire(member.request({ maxUnavailable: 3 }), never);
     t.equal(grant.kind, 'granted');
     atRisk += 1;
     most = Math.max(most, atRisk);
     await hastyClock().sleep(2_000 + 2_000 * Math.random());
     atRisk -= 1;
-    await gate.settle('committed');
+    await member.gate.settle('committed');
   };
   await Promise.all(members.map(pass));
   t.ok(most > 1 && most <= 3, String(most));

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { parse } from 'yaml';
 import { type ApiClient, connectApi } from '../../../agent/cluster/api-client.ts';
+import { field, list, text } from '../../../agent/cluster/objects.ts';
 import type { ApiTarget } from '../../../agent/cluster/credentials.ts';
 import { hastyClock } from './clock.ts';
 import { type RealApiServer, startRealApiServer } from './real.ts';
@@ -61,13 +62,9 @@ async function install(admin: Admin, name: string): Promise<void> {
   const path = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
   await admin.create(path, definition);
   for (;;) {
-    const found = JSON.stringify(await admin.get(`${path}/${definition.metadata.name}`));
-    if (
-      found.includes('"type":"Established","status":"True"') ||
-      /"status":"True","type":"Established"/.test(found)
-    )
-      return;
-    if (/"type":"Established"[^}]*"status":"True"|"status":"True"[^}]*"type":"Established"/.test(found))
+    const found = await admin.get(`${path}/${definition.metadata.name}`);
+    const conditions = list(field(field(found, 'status'), 'conditions'));
+    if (conditions.some((each) => text(each, 'type') === 'Established' && text(each, 'status') === 'True'))
       return;
     await hastyClock(1).sleep(50);
   }
