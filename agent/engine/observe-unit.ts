@@ -16,7 +16,9 @@ export async function findUnit(
   const look = async (unit: string): Promise<LoadedUnit | undefined> =>
     systemd === undefined ? readImageUnit(files, unit) : systemd.observe(unit);
   const asked = await look(name);
-  if (name !== 'kubelet.service' || (asked !== undefined && asked.loadState !== 'not-found')) return asked;
+  const masked = asked?.loadState === 'masked';
+  if (name !== 'kubelet.service' || (asked !== undefined && asked.loadState !== 'not-found' && !masked))
+    return asked;
   let first: LoadedUnit | undefined;
   for (const other of otherUnits) {
     const unit = await look(other);
@@ -24,5 +26,6 @@ export async function findUnit(
     if (unit.activeState === 'active') return unit;
     first ??= unit;
   }
-  return first ?? asked;
+  // Whoever masks kubelet.service may have put another one in its place, but then it runs.
+  return masked ? asked : (first ?? asked);
 }

@@ -190,6 +190,12 @@ void test('of several units the one that runs is taken, in an image the first', 
   );
 });
 
+void test('a masked kubelet.service does not hide a k3s that runs', async (t) => {
+  const files = { ...k3s(), '/etc/systemd/system/kubelet.service': { link: '/dev/null' } };
+  t.equal(changeOf(planFor(await runningNode(files), policy)).unit, 'k3s.service');
+  t.same(codesOf(planFor(await image(files), policy)), ['UNIT_MASKED']);
+});
+
 void test('placements that a distribution does not have are refused', async (t) => {
   for (const placement of ['EnvironmentFile', 'KubeletConfig'] as const) {
     t.same(
