@@ -44,6 +44,14 @@ function contextOf(env: NodeJS.ProcessEnv): CliContext {
     requestedBy: env['KSA_REQUESTED_BY'] || (env['SUDO_USER'] ? `${env['SUDO_USER']} (sudo)` : userName()),
     commands: async () => (await import('./host/commands.ts')).systemCommands,
     connectNode: async (options) => (await import('./wire.ts')).connectNode(options),
+    connectFleet: async (options) =>
+      (await import('./cluster/connect-fleet.ts')).connectFleet({
+        ...options,
+        env,
+        clock: systemClock,
+        random: Math.random,
+        agentVersion: typeof AGENT_VERSION === 'undefined' ? 'dev' : AGENT_VERSION,
+      }),
   };
 }
 

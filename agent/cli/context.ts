@@ -1,3 +1,4 @@
+import type { FleetConnection, FleetOptions } from '../cluster/connect-fleet.ts';
 import type { Clock } from '../host/clock.ts';
 import type { Commands } from '../host/commands.ts';
 import type { NodeConnection, NodeOptions } from '../wire.ts';
@@ -28,6 +29,7 @@ export interface CliContext {
   /** Programs of this machine. */
   commands(): Promise<Commands>;
   connectNode(options: NodeOptions): Promise<NodeConnection>;
+  connectFleet(options: Pick<FleetOptions, 'kubeconfig' | 'context' | 'namespace'>): Promise<FleetConnection>;
 }
 
 /** Writes lines, each with its end. */

@@ -16,6 +16,8 @@ import {
   withRoot,
 } from './options.ts';
 import { refuse } from './refuse.ts';
+import type { StatusArguments } from './status.ts';
+import type { ClusterArguments } from './status-cluster.ts';
 import { readPolicyCommand } from './policy-child.ts';
 import { withRun } from './run-options.ts';
 
@@ -126,7 +128,20 @@ function buildProgram(context: CliContext, run: Run): Command {
         ),
       ),
     ),
-  ).action(action(async () => (await import('./status.ts')).status));
+  )
+    .addOption(mirrored('--cluster', 'every node, as its agent told the API server, instead of this one'))
+    .addOption(mirrored('--watch', 'with --cluster: go on, and show every change'))
+    .addOption(mirrored('--kubeconfig <file>', 'with --cluster: instead of $KUBECONFIG or ~/.kube/config'))
+    .addOption(mirrored('--context <name>', 'with --cluster: the context in that file'))
+    .addOption(mirrored('--namespace <name>', "with --cluster: the agent's own, where its slots are"))
+    .action(
+      action<StatusArguments & ClusterArguments & { readonly cluster?: boolean }>(
+        async () => async (context, options) =>
+          options.cluster === true
+            ? (await import('./status-cluster.ts')).statusCluster(context, options)
+            : (await import('./status.ts')).status(context, options),
+      ),
+    );
 
   withRun(
     withPolicy(
@@ -270,7 +285,8 @@ const rollbackExample = `
 
 const statusExample = `
   kubelet-sysctl-agent status
-  kubelet-sysctl-agent status --policy policy.yaml --node-labels pool=web`.slice(1);
+  kubelet-sysctl-agent status --policy policy.yaml --node-labels pool=web
+  kubelet-sysctl-agent status --cluster --watch`.slice(1);
 
 const runExample = `
   kubelet-sysctl-agent run --policy /etc/kubelet-sysctl-agent --root /host

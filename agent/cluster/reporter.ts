@@ -103,10 +103,12 @@ export function nodeReporter(ports: ClusterPorts, options: NodeReporterOptions):
     running = true;
     try {
       let failures = 0;
-      for (let done = 0; done !== wanted && newest !== undefined;) {
-        const aim = wanted;
+      let done = -1;
+      while (done !== wanted) {
+        const [aim, facts] = [wanted, newest];
+        if (facts === undefined) return;
         try {
-          await tellAll(newest);
+          await tellAll(facts);
           done = aim;
           failures = 0;
         } catch (error) {

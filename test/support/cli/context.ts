@@ -45,6 +45,7 @@ export async function run(argv: readonly string[], replaced: Partial<CliContext>
     nodeName: 'node-a',
     requestedBy: 'alice',
     commands: async () => Promise.resolve(systemCommands),
+    connectFleet: async () => Promise.reject(new AgentError('API_UNREACHABLE', 'no cluster in this test')),
     connectNode: async (options) => {
       if (options.root !== '/') return connectNode(options);
       throw new AgentError('SYSTEMD_UNREACHABLE', 'no node in this test');
