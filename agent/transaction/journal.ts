@@ -1,6 +1,6 @@
 import type { ErrorCode, Problem } from '../errors.ts';
 import type { Plan } from '../plan/plan.ts';
-import type { TransactionState } from './steps.ts';
+import { type TransactionState, transactionStates } from './steps.ts';
 
 /** How a transaction ended. */
 export interface Verdict {
@@ -71,11 +71,33 @@ export function parseJournal(
   }
   if (typeof value !== 'object' || value === null) return problem('not an object');
   if (!('schema' in value) || value.schema !== 1) return problem('written by another version of the agent');
-  const required = ['id', 'kind', 'planHash', 'state', 'plan', 'startedAtMs', 'bootId', 'watchdogAfterMs'];
-  const missing = required.filter((key) => !(key in value));
-  if (missing.length > 0) return problem(`without ${missing.join(', ')}`);
+  const wrong = Object.entries(fields).filter(([key, holds]) => !holds(Reflect.get(value, key)));
+  if (wrong.length > 0) return problem(`without a usable ${wrong.map(([key]) => key).join(', ')}`);
   return { ok: true, journal: value as Journal };
 }
+
+const isText = (value: unknown): boolean => typeof value === 'string';
+const isTime = (value: unknown): boolean => typeof value === 'number' && Number.isFinite(value);
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
+
+/** What recovery relies on; a journal without it is for a person to read. */
+const fields: Readonly<Record<string, (value: unknown) => boolean>> = {
+  // It names a directory.
+  id: (value) => typeof value === 'string' && /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(value),
+  kind: (value) => value === 'apply' || value === 'rollback',
+  planHash: isText,
+  state: (value) => transactionStates.some((state) => state === value),
+  startedAtMs: isTime,
+  bootId: isText,
+  watchdogAfterMs: isTime,
+  plan: (value) =>
+    isObject(value) &&
+    isText(Reflect.get(value, 'unit')) &&
+    ['files', 'sysctlWrites'].every((key) => Array.isArray(Reflect.get(value, key))) &&
+    ['reload', 'restart'].every((key) => typeof Reflect.get(value, key) === 'boolean'),
+  baseline: (value) => value === undefined || (isObject(value) && isText(Reflect.get(value, 'invocationId'))),
+  verdict: (value) => value === undefined || (isObject(value) && isText(Reflect.get(value, 'kind'))),
+};
 
 /** One line of audit.jsonl. */
 export interface AuditLine {

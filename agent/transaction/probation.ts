@@ -50,11 +50,7 @@ export function judge(probation: Probation, sample: Sample, rules: ProbationRule
   const broken = processFailure(probation, sample);
   if (broken !== undefined) return { kind: 'failed', ...broken };
 
-  const process =
-    probation.process ??
-    (sample.mainPid === 0
-      ? undefined
-      : { mainPid: sample.mainPid, invocationId: sample.invocationId, nRestarts: sample.nRestarts });
+  const process = processSeen(probation.process, sample);
   const complaint = complaintAbout(sample, rules);
   const wellSinceMs = complaint === undefined ? (probation.wellSinceMs ?? sample.atMs) : undefined;
 
@@ -69,6 +65,13 @@ export function judge(probation: Probation, sample: Sample, rules: ProbationRule
     };
   }
   return { kind: 'watching', probation: { ...probation, process, wellSinceMs, complaint } };
+}
+
+function processSeen(known: Probation['process'], sample: Sample): Probation['process'] {
+  if (sample.mainPid === 0) return known;
+  // A person's reset-failed sets the counter back; from there it may not rise either.
+  const nRestarts = Math.min(known?.nRestarts ?? sample.nRestarts, sample.nRestarts);
+  return { mainPid: sample.mainPid, invocationId: sample.invocationId, nRestarts };
 }
 
 function processFailure(

@@ -1,3 +1,4 @@
+import { unreachable } from '../errors.ts';
 import { isOpen, type TransactionState } from './steps.ts';
 import type { Token } from './journal.ts';
 
@@ -46,5 +47,7 @@ export function recover(remains: Remains): Recovery {
     case 'none':
       // Plans without a restart never arm the watchdog; others had not touched anything yet.
       return isOpen(remains.state) ? 'rollBack' : 'nothing';
+    default:
+      return unreachable(remains.token);
   }
 }

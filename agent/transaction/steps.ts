@@ -1,3 +1,5 @@
+import { unreachable } from '../errors.ts';
+
 /** What the agent does to a node, in this order. Each step may be repeated; each is followed by a journal entry. */
 export const applySteps = [
   'stage',
@@ -28,19 +30,22 @@ export const rollbackSteps = [
 export type RollbackStep = (typeof rollbackSteps)[number];
 
 /** Where a transaction stands; each name says what has happened. */
-export type TransactionState =
-  | 'staged'
-  | 'armed'
-  | 'sysctlsWritten'
-  | 'filesWritten'
-  | 'unitReloaded'
-  | 'unitProven'
-  | 'kubeletRestarted'
-  | 'kubeletProven'
-  | 'committed'
-  | 'reverting'
-  | 'rolledBack'
-  | 'broken';
+export const transactionStates = [
+  'staged',
+  'armed',
+  'sysctlsWritten',
+  'filesWritten',
+  'unitReloaded',
+  'unitProven',
+  'kubeletRestarted',
+  'kubeletProven',
+  'committed',
+  'reverting',
+  'rolledBack',
+  'broken',
+] as const;
+
+export type TransactionState = (typeof transactionStates)[number];
 
 /** The state that a finished step leaves behind. */
 export const stateAfter: Readonly<Record<ApplyStep, TransactionState>> = {
@@ -91,6 +96,8 @@ export function stepsOf(plan: {
       case 'stage':
       case 'commit':
         return true;
+      default:
+        return unreachable(step);
     }
   });
 }

@@ -26,6 +26,8 @@ export const defaultDeadlines: Deadlines = {
 };
 
 const longestProbationMs = 30 * 60_000;
+/** The start limit is cleared before our restart, so waiting for its window is a courtesy, and has an end. */
+const longestStartLimitWaitMs = 10 * 60_000;
 
 /** The policy's probation, but always longer than RestartSec, or a crash loop could hide between two starts. */
 export function probationFor(policyMs: number, unit: Pick<LoadedUnit, 'restartMs'>): number {
@@ -48,7 +50,7 @@ export function watchdogAfter(probationMs: number, restartMs: number, deadlines:
 
 /**
  * How long to wait so that this restart does not share a start-limit window with the last start:
- * the restart that exceeds the limit leaves a healthy kubelet stopped (systemd: start-limit-hit).
+ * the restart that exceeds the limit leaves a healthy kubelet stopped (systemd: start-limit-hit). At most ten minutes.
  */
 export function waitForStartLimit(
   unit: Pick<LoadedUnit, 'mainStartedAtMs' | 'startLimitIntervalMs' | 'startLimitBurst'>,
@@ -57,5 +59,5 @@ export function waitForStartLimit(
   if (unit.startLimitIntervalMs <= 0 || unit.startLimitBurst <= 0 || unit.mainStartedAtMs <= 0) return 0;
   const left = unit.mainStartedAtMs + unit.startLimitIntervalMs - nowMs;
   // A clock that was set back must not make us wait for longer than the window.
-  return Math.min(Math.max(left, 0), unit.startLimitIntervalMs);
+  return Math.min(Math.max(left, 0), unit.startLimitIntervalMs, longestStartLimitWaitMs);
 }

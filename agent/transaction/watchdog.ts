@@ -32,8 +32,8 @@ export interface WatchdogScript {
 }
 
 /**
- * The program that puts everything back when nobody commits. It needs only sh, cp, mv, rm and systemctl on the
- * host: no agent, no container runtime, no D-Bus daemon. It may run twice, and be cut off anywhere.
+ * The program that puts everything back when nobody commits. It needs only sh, cat, cp, mv, rm and systemctl on
+ * the host: no agent, no container runtime, no D-Bus daemon. It may run twice, and be cut off anywhere.
  * `$1` is `timer`, or `boot` when it runs before the kubelet's first start after a power cut.
  */
 export function watchdogScript(script: WatchdogScript): string {
@@ -49,18 +49,31 @@ status=0
 # Whoever renames "armed" decides; a commit renames it too, and only one of the two renames can succeed.
 mv "$here/armed" "$here/fired" 2>/dev/null || [ -e "$here/fired" ] || [ -e "$here/reverting" ] || exit 0
 
+# same FILE FILE: the dot keeps the shell from dropping last line breaks.
+same() {
+  [ -e "$1" ] && [ "$(cat "$1" && echo .)" = "$(cat "$2" && echo .)" ]
+}
+# keep FILE COPY: the first one counts, and is whole or not there.
+keep() {
+  if [ -e "$1" ] && [ ! -e "$2" ]; then cp -p "$1" "$2.part" && mv -f "$2.part" "$2" || :; fi
+}
 # put_back TARGET PREVIOUS SAVED: what stands there now is kept as SAVED.found.
 put_back() {
   # One and the same file under both names: it was never replaced, and an edit in it is somebody else's.
-  if [ "$1" -ef "$2" ]; then rm -f "$2"; return; fi
-  [ ! -e "$1" ] || cp -p "$1" "$3.found" || :
+  if [ "$1" -ef "$2" ]; then return; fi
+  same "$1" "$3" || keep "$1" "$3.found"
   if [ -e "$2" ]; then mv -f "$2" "$1" && return; fi
-  cp -p "$3" "$2" && mv -f "$2" "$1" || status=1
-  if command -v restorecon >/dev/null 2>&1; then restorecon "$1" || :; fi
+  if same "$1" "$3"; then return; fi
+  # Not under the name of the kept file: a copy that was cut off must never be taken for it.
+  if cp -p "$3" "$2.copy" && mv -f "$2.copy" "$1"; then
+    if command -v restorecon >/dev/null 2>&1; then restorecon "$1" || :; fi
+  else
+    status=1
+  fi
 }
 # take_away TARGET KEPT
 take_away() {
-  [ ! -e "$1" ] || cp -p "$1" "$2.found" || :
+  keep "$1" "$2.found"
   rm -f "$1" || status=1
 }
 # set_sysctl VALUE FILE
@@ -77,11 +90,19 @@ if [ "\${1:-timer}" = boot ]; then
   # Before the kubelet's first start: nothing runs with the new files yet.
   systemctl --no-block try-restart ${unit} || :
 elif [ "$(systemctl show -p InvocationID ${unit})" != ${baseline} ] || ! systemctl -q is-active ${unit}; then
+  status=1
   for try in 1 2 3; do
     systemctl reset-failed ${unit} 2>/dev/null || :
-    if systemctl restart ${unit}; then break; fi
+    if systemctl restart ${unit}; then status=0; break; fi
   done
+  # Not done: whoever started this program starts it again in a moment.
+  if [ "$status" -ne 0 ]; then exit 1; fi
 fi
+# Before the last word is said: afterwards these names may belong to the next transaction.
+${script.restorations
+  .filter(({ saved }) => saved !== undefined)
+  .map(({ path }) => `rm -f ${quote(previousPath(path))}`)
+  .join('\n')}
 mv "$here/fired" "$here/restored" 2>/dev/null || mv "$here/reverting" "$here/restored" 2>/dev/null || :
 sync 2>/dev/null || :
 `;
@@ -102,6 +123,11 @@ RequiresMountsFor=${stateDirectory}
 Type=oneshot
 ExecStart=/bin/sh ${directory}/restore.sh boot
 `;
+}
+
+/** Where the program above puts a copy together before it renames it; removed when the transaction ends. */
+export function copyPath(path: string): string {
+  return `${previousPath(path)}.copy`;
 }
 
 /** What the transient timer runs. */
