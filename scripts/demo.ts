@@ -7,7 +7,8 @@ import { bootNode, nodeTierUnavailable, type TestNode } from '../test/node/suppo
 
 const bundle = join(import.meta.dirname, '..', 'dist', 'kubelet-sysctl-agent.cjs');
 const layout = 'icp';
-const bold = process.stdout.isTTY && process.env['NO_COLOR'] === undefined ? ['\u001b[1m', '\u001b[0m'] : ['', ''];
+const bold =
+  process.stdout.isTTY && process.env['NO_COLOR'] === undefined ? ['\u001b[1m', '\u001b[0m'] : ['', ''];
 
 const [mode, entry = 'net.core.somaxconn'] = process.argv.slice(2);
 const unavailable = nodeTierUnavailable();
@@ -31,7 +32,11 @@ async function onThrowAwayNode(): Promise<void> {
     await agent(node, ['apply', '--allow', 'net.core.somaxconn', '--probation', '3s'], 0);
 
     tell('The running kubelet has the flag, and the pod is let in:');
-    await shell(node, ['sh', '-c', 'tr "\\0" "\\n" </proc/$(systemctl show -P MainPID kubelet)/cmdline | tail -n 1']);
+    await shell(node, [
+      'sh',
+      '-c',
+      'tr "\\0" "\\n" </proc/$(systemctl show -P MainPID kubelet)/cmdline | tail -n 1',
+    ]);
     await shell(node, ['kubelet-admits', 'net.core.somaxconn=512']);
 
     tell('A bad entry would keep every kubelet from starting. It is refused before anything is touched:');
@@ -101,7 +106,9 @@ function onThisNode(allow: string): void {
 }
 
 function onDirectory(reason: string): void {
-  tell(`No throw-away node here: ${reason}. The same on a directory, where nothing runs that could be restarted.`);
+  tell(
+    `No throw-away node here: ${reason}. The same on a directory, where nothing runs that could be restarted.`,
+  );
   const root = mkdtempSync(join(tmpdir(), 'kubelet-sysctl-agent-demo-'));
   try {
     cpSync(join(import.meta.dirname, '..', 'test', 'fixtures', 'layouts', layout), root, { recursive: true });

@@ -41,7 +41,10 @@ const tiers: readonly Tier[] = [
 ];
 
 const root = join(import.meta.dirname, '..');
-const environment = { ...process.env, PATH: `${join(root, 'node_modules/.bin')}${delimiter}${process.env['PATH'] ?? ''}` };
+const environment = {
+  ...process.env,
+  PATH: `${join(root, 'node_modules/.bin')}${delimiter}${process.env['PATH'] ?? ''}`,
+};
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !tiers.some((tier) => tier.name === name));
 if (unknown.length > 0) {

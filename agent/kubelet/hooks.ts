@@ -17,6 +17,8 @@ export interface UnitHooks {
 export interface HookVerdict {
   readonly problems: readonly Problem[];
   readonly warnings: readonly Problem[];
+  /** True of most nodes (it is systemd's default), and still worth a sentence before a restart. */
+  readonly hints: readonly string[];
 }
 
 /**
@@ -32,9 +34,15 @@ export function dangerousHooks(unit: UnitHooks): HookVerdict {
     ...inspect('ExecStopPost', unit.execStopPost, judgeStop),
     ...killModeFindings(unit),
   ];
+  const killsCgroup = unit.killMode !== 'process' && unit.killMode !== 'none';
   return {
     problems: findings.filter(({ severity }) => severity === 'problem').map(({ problem }) => problem),
     warnings: findings.filter(({ severity }) => severity === 'warning').map(({ problem }) => problem),
+    hints: killsCgroup
+      ? [
+          `KillMode=${unit.killMode}: a restart also ends what the kubelet left in its own cgroup, such as FUSE mounts of volumes`,
+        ]
+      : [],
   };
 }
 
@@ -101,10 +109,6 @@ function killModeFindings(unit: UnitHooks): readonly Finding[] {
             'Set KillMode=process.',
           );
     default:
-      return finding(
-        'warning',
-        `the unit has KillMode=${unit.killMode}: a restart also kills what the kubelet left in its own cgroup, such as FUSE mounts of volumes`,
-        'KillMode=process spares them.',
-      );
+      return [];
   }
 }

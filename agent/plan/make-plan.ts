@@ -74,7 +74,7 @@ export function makePlan(observed: ObservedNode, policy: NodePolicy, options: Pl
       ...versionWarning(observed),
       ...hooksOf(facts.unit).warnings,
     ],
-    hints: entryHints(checked.entries, facts),
+    hints: [...entryHints(checked.entries, facts), ...hooksOf(facts.unit).hints],
   };
   if (checked.problems.length > 0)
     return { kind: 'refused', problems: checked.problems, entries: undefined, notes: told };

@@ -45,7 +45,9 @@ interface Import {
   readonly target: string;
 }
 
-const sources = readdirSync(agent, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
+const sources = readdirSync(agent, { recursive: true, encoding: 'utf8' }).filter((file) =>
+  file.endsWith('.ts'),
+);
 const imports = sources.flatMap((file): Import[] => {
   const text = readFileSync(join(agent, file), 'utf8');
   return [...text.matchAll(/(?:from|import\()\s*'([^']+)'/g)].map((match) => ({
@@ -56,7 +58,10 @@ const imports = sources.flatMap((file): Import[] => {
 });
 
 t.test('every folder has a rank', async (t) => {
-  t.strictSame([...new Set(sources.map(folderOf))].filter((folder) => ranks[folder] === undefined), []);
+  t.strictSame(
+    [...new Set(sources.map(folderOf))].filter((folder) => ranks[folder] === undefined),
+    [],
+  );
 });
 
 t.test('imports point down', async (t) => {
@@ -77,7 +82,11 @@ t.test('folders that think touch nothing', async (t) => {
   }
   for (const file of sources.filter((file) => thinking.includes(folderOf(file)))) {
     const text = readFileSync(join(agent, file), 'utf8').replaceAll(/\/\*[^]*?\*\/|\/\/.*/g, '');
-    t.notMatch(text, /\bDate\.now\(|\bnew Date\(\)|\bprocess\.env|\bsetTimeout\(|\basync\b|\bPromise\b/, file);
+    t.notMatch(
+      text,
+      /\bDate\.now\(|\bnew Date\(\)|\bprocess\.env|\bsetTimeout\(|\basync\b|\bPromise\b/,
+      file,
+    );
   }
 });
 
@@ -91,20 +100,23 @@ t.test('each library is imported where it lives, and nowhere else', async (t) =>
   t.strictSame([...used].sort(), Object.keys(homes).sort(), 'and each is used');
 });
 
-t.test('only the places that are meant for it use the clock, the environment, the console or the exit', async (t) => {
-  const allowed: Readonly<Record<string, readonly string[]>> = {
-    'Date.now(': ['host/clock.ts'],
-    'process.exit(': ['main.ts'],
-    'process.env': ['main.ts', 'cli/context.ts'],
-    'console.': [],
-  };
-  for (const file of sources) {
-    const text = readFileSync(join(agent, file), 'utf8').replaceAll(/\/\*[^]*?\*\/|\/\/.*/g, '');
-    for (const [word, files] of Object.entries(allowed)) {
-      if (!files.includes(file)) t.notOk(text.includes(word), `${file} uses ${word}`);
+t.test(
+  'only the places that are meant for it use the clock, the environment, the console or the exit',
+  async (t) => {
+    const allowed: Readonly<Record<string, readonly string[]>> = {
+      'Date.now(': ['host/clock.ts'],
+      'process.exit(': ['main.ts'],
+      'process.env': ['main.ts', 'cli/context.ts'],
+      'console.': [],
+    };
+    for (const file of sources) {
+      const text = readFileSync(join(agent, file), 'utf8').replaceAll(/\/\*[^]*?\*\/|\/\/.*/g, '');
+      for (const [word, files] of Object.entries(allowed)) {
+        if (!files.includes(file)) t.notOk(text.includes(word), `${file} uses ${word}`);
+      }
     }
-  }
-});
+  },
+);
 
 function folderOf(file: string): string {
   const [first = ''] = file.split('/');

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import t from 'tap';
 import {
+  coverage,
   covers,
   difference,
   isCovered,
@@ -150,4 +151,24 @@ void t.test('laws: a difference is a partition, and what it calls narrowed is wh
     }),
   );
   t.end();
+});
+
+void t.test('many questions about one list get the answers of single ones', async (t) => {
+  const part = fc.constantFrom('net', 'core', 'ipv4', 'tcp_a', 'sem', 'x');
+  const entry = fc
+    .tuple(
+      fc.array(part, { minLength: 1, maxLength: 3 }),
+      fc.constantFrom('.', '/'),
+      fc.constantFrom('', '*', '.*', '_*'),
+    )
+    .map(([parts, separator, end]) => parts.join(separator) + end);
+  fc.assert(
+    fc.property(
+      fc.array(entry, { maxLength: 6 }),
+      entry,
+      (list, other) => coverage(list)(other) === isCovered(list, other),
+    ),
+    { numRuns: 3_000 },
+  );
+  t.pass();
 });

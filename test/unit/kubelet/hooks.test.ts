@@ -141,11 +141,12 @@ void t.test('the message names the setting, the command and what it does', (t) =
 });
 
 void t.test(
-  'kill modes: process is best, a whole cgroup is a warning, none needs a command of its own',
+  'kill modes: process is best, a whole cgroup is a hint, none needs a command of its own',
   (t) => {
     const mode = (killMode: string, execStop: UnitHooks['execStop'] = []): readonly [number, number] => {
-      const { problems, warnings } = dangerousHooks({ ...none, killMode, execStop });
-      return [problems.length, warnings.length];
+      const { problems, warnings, hints } = dangerousHooks({ ...none, killMode, execStop });
+      t.same(warnings, []);
+      return [problems.length, hints.length];
     };
     t.same(mode('process'), [0, 0]);
     t.same(mode('control-group'), [0, 1]);

@@ -101,6 +101,35 @@ const cases: readonly [title: string, codes: readonly ErrorCode[], files: Files,
     { [unit]: configured, '/etc/kubelet.yaml': `${head}allowedUnsafeSysctls: net.*\n` },
   ],
   [
+    'a drop-in of the configuration that cannot be read',
+    ['KUBELET_CONFIG_UNREADABLE'],
+    { [unit]: '[Service]\nExecStart=/usr/bin/kubelet --config-dir=/etc/k.d/\n', '/etc/k.d/9.conf': '\uFFFD' },
+  ],
+  [
+    'a configuration that comes from the API server',
+    ['KUBELET_CONFIG_UNREADABLE'],
+    {
+      [unit]: '[Service]\nExecStart=/usr/bin/kubelet --dynamic-config-dir=/etc/dynamic\n',
+      '/etc/dynamic/store/meta/assigned': 'source:\n  configMap: {}\n',
+    },
+  ],
+  [
+    'arguments of a distribution that cannot be read',
+    ['KUBELET_CONFIG_UNREADABLE'],
+    {
+      '/etc/systemd/system/k3s.service': '[Service]\nExecStart=/usr/local/bin/k3s server\n',
+      '/etc/rancher/k3s/config.yaml': '\uFFFD',
+    },
+  ],
+  [
+    'arguments of a distribution that are none',
+    ['KUBELET_CONFIG_UNREADABLE'],
+    {
+      '/etc/systemd/system/k3s.service': '[Service]\nExecStart=/usr/local/bin/k3s server\n',
+      '/etc/rancher/k3s/config.yaml': 'kubelet-arg: {a: b}\n',
+    },
+  ],
+  [
     'a flag with one dash',
     ['KUBELET_FLAG_UNREADABLE'],
     { [unit]: '[Service]\nExecStart=/usr/bin/kubelet -allowed-unsafe-sysctls=net.*\n' },
