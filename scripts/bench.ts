@@ -10,7 +10,13 @@ import { type Measured, Processes } from './bench/processes.ts';
 import { Table } from './bench/table.ts';
 
 /** What the image starts Node with; the Dockerfile's entry point says the same. */
-const imageFlags = ['--jitless', '--optimize-for-size', '--v8-pool-size=0', '--max-semi-space-size=1'];
+const imageFlags = [
+  '--jitless',
+  '--optimize-for-size',
+  '--v8-pool-size=0',
+  '--max-semi-space-size=1',
+  '--expose-gc',
+];
 const imageEnvironment = { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '65536', UV_THREADPOOL_SIZE: '1' };
 
 const { values } = parseArgs({
@@ -28,7 +34,7 @@ type Server = keyof typeof ports;
 
 const scratch = mkdtempSync(join(tmpdir(), 'bench-'));
 const node = await bootNode({ layout: 'quick' });
-const processes = new Processes('sysctl-agent-bench');
+const processes = new Processes(`sysctl-agent-bench-${process.pid}`);
 /** Scrape times of all three, in turns, so that the machine's moods meet all of them. */
 async function speed(node: TestNode, names: readonly string[]): Promise<void> {
   const table = new Table([
@@ -156,13 +162,15 @@ function commandOf(node: TestNode, server: Server, names: readonly string[]): re
   switch (server) {
     case 'agent': {
       node.write('/opt/bench/policy.yaml', policyText(names));
-      const [program = '', ...rest] = node.agentCommand([
+      const [program = ''] = node.agentCommand([]);
+      const rest = [
+        '/opt/bench/agent.cjs',
         'run',
         '--policy',
         '/opt/bench/policy.yaml',
         '--listen',
         '127.0.0.1:9877',
-      ]);
+      ];
       return [program, ...nodeFlags, ...rest];
     }
     case 'exporter':
@@ -242,6 +250,8 @@ try {
     await execa('gcc', ['-O2', '-D_GNU_SOURCE', '-o', join(scratch, program), source]);
     node.write(`/opt/bench/${program}`, readFileSync(join(scratch, program)), 0o755);
   }
+  const bundle = new URL('../dist/kubelet-sysctl-agent.cjs', import.meta.url);
+  node.write('/opt/bench/agent.cjs', readFileSync(bundle));
   const names = await numericSysctls(node);
   await speed(node, names);
   await memory(node, names.slice(0, 100));

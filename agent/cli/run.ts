@@ -9,6 +9,7 @@ import { noPods, noReporter } from '../engine/reporter.ts';
 import { type Problem, problemOf } from '../errors.ts';
 import { metricRegistry, single } from '../metrics/registry.ts';
 import { serveMetrics } from '../metrics/server.ts';
+import { tidyHeap } from '../host/tidy-heap.ts';
 import { spawnCommands } from '../host/spawn-commands.ts';
 import { type SysctlSeries, sysctlSeries } from '../metrics/sysctl-series.ts';
 import { tlsServer } from '../metrics/tls.ts';
@@ -179,6 +180,7 @@ async function portsOf(
     pods: noPods,
     publish,
     log,
+    tidy: tidyHeap,
     random,
     async configz() {
       if (port === undefined) return { kind: 'unknown', reason: 'not asked: --configz names no port' };

@@ -53,6 +53,7 @@ export class NodeLoop {
   private unit: { readonly name: string; readonly watch: UnitWatch } | undefined;
   private look: Look | undefined;
   private broken = false;
+  private untidy = true;
   private ownRestart = false;
   private allWatched = false;
   private pods = { lookedAtMs: Number.NEGATIVE_INFINITY, changed: true };
@@ -126,6 +127,10 @@ export class NodeLoop {
   private async wait(untilMs: number, signal: AbortSignal): Promise<LoopEvent> {
     const queued = this.inbox.shift();
     if (queued !== undefined) return queued;
+    if (this.untidy && untilMs - this.monotonic > quietMs) {
+      this.untidy = false;
+      this.ports.tidy();
+    }
     const woken = new AbortController();
     const stop = (): void => {
       woken.abort();
@@ -144,6 +149,7 @@ export class NodeLoop {
   }
 
   private async take(action: Exclude<LoopAction, 'wait'>): Promise<LoopEvent> {
+    this.untidy ||= action !== 'lookAtSysctls';
     switch (action) {
       case 'loadPolicy':
         return this.loadPolicy();
@@ -401,6 +407,8 @@ export class NodeLoop {
   }
 }
 
+// Shorter pauses are between two steps of one piece of work.
+const quietMs = 500;
 const usualHealthz = { address: '127.0.0.1', port: 10248 } as const;
 const podsChangedMs = 15_000;
 // A value inside a pod changes only when a process in it, or one with its rights, writes it.

@@ -114,15 +114,19 @@ async function metrics(
   }
   const openMetrics = wantsOpenMetrics(request.headers.accept ?? '');
   const text = await facts.text();
-  const live = facts.live();
-  const body = Buffer.concat(
-    openMetrics ? [encode(text, 'open'), live, endOfFile] : [encode(text, 'plain'), live],
-  );
+  // In pieces that are kept from scrape to scrape: joining them would make garbage of the whole body each time.
+  const pieces = [
+    encode(text, openMetrics ? 'open' : 'plain'),
+    facts.live(),
+    ...(openMetrics ? [endOfFile] : []),
+  ];
   response.writeHead(200, {
     'content-type': openMetrics ? openMetricsType : textType,
-    'content-length': body.length,
+    'content-length': pieces.reduce((sum, { length }) => sum + length, 0),
   });
-  response.end(request.method === 'HEAD' ? undefined : body);
+  response.cork();
+  if (request.method !== 'HEAD') for (const piece of pieces) response.write(piece);
+  response.end();
 }
 
 const endOfFile = Buffer.from('# EOF\n');

@@ -92,7 +92,13 @@ export class Processes {
   }
 
   close(): void {
-    for (const pid of this.groups.keys()) process.kill(pid, 'SIGKILL');
+    for (const pid of this.groups.keys()) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // It died with its node.
+      }
+    }
     for (const group of existsSync(this.root) ? readdirSync(this.root, { withFileTypes: true }) : []) {
       if (group.isDirectory()) removed(join(this.root, group.name));
     }
