@@ -18,7 +18,7 @@ void t.test('no flag is no policy', (t) => {
 
 void t.test('flags make up one policy for every node', (t) => {
   const { policies, problems } = policyFromFlags({
-    allow: ['net.core.somaxconn, net.ipv4.tcp_*', 'kernel.sem'],
+    allow: ['net.core.somaxconn,net.ipv4.tcp_*', 'kernel.sem'],
     sysctl: ['vm.max_map_count=262144', 'kernel.core_pattern=|/bin/x %p=%u'],
     unit: 'k.service',
     maxUnavailable: '3',
