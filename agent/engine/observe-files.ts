@@ -36,7 +36,7 @@ export async function kubeletConfigFiles(
   read: Read,
 ): Promise<{ main: ObservedFile | undefined; dropIns: readonly ObservedFile[] }> {
   const main = readFlag(args, 'config');
-  const directory = readFlag(args, 'config-dir');
+  const directory = readFlag(args, 'config-dir')?.replace(/(.)\/+$/, '$1');
   return {
     main: main === undefined || !main.startsWith('/') ? undefined : await read(main),
     dropIns:

@@ -1,4 +1,5 @@
 import type { HostFiles } from '../host/files.ts';
+import { dynamicConfigMark } from '../kubelet/layouts.ts';
 import { ownerMarks } from '../kubelet/owners.ts';
 
 const longestMark = 4096;
@@ -7,6 +8,7 @@ const longestMark = 4096;
 export async function readMarks(
   files: HostFiles,
   program: string | undefined,
+  args: readonly string[],
 ): Promise<Readonly<Record<string, string>>> {
   const marks: Record<string, string> = {};
   for (const { path, content } of ownerMarks) {
@@ -14,6 +16,9 @@ export async function readMarks(
     // Of files that may hold credentials only the presence is looked at.
     marks[path] = content ? ((await textOf(files, path)) ?? '') : '';
   }
+  const dynamic = dynamicConfigMark(args);
+  const assigned = dynamic === undefined ? undefined : await textOf(files, dynamic);
+  if (dynamic !== undefined && assigned !== undefined) marks[dynamic] = assigned;
   if (program?.startsWith('/') === true) {
     const text = await textOf(files, program);
     if (text !== undefined) marks[program] = text;

@@ -123,7 +123,7 @@ export async function observeNode(
     sysctls: Object.fromEntries(reading.readings),
     sysctlsVia: systemd === undefined ? 'none' : reading.via,
     sysctlFile: await read(sysctlFilePath),
-    marks: { ...marks, ...(await readMarks(files, written?.path)) },
+    marks: { ...marks, ...(await readMarks(files, written?.path, args)) },
     unreadable,
   };
 }

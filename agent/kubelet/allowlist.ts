@@ -25,9 +25,25 @@ export function covers(entry: string, other: string): boolean {
   return wide.endsWith('*') ? narrow.startsWith(wide.slice(0, -1)) : wide === narrow;
 }
 
-/** Whether any entry of a list covers all of an entry or name. */
+/** Whether any entry of a list covers all of an entry or name. To ask more than once, see coverage. */
 export function isCovered(list: readonly string[], other: string): boolean {
   return list.some((entry) => covers(entry, other));
+}
+
+/** isCovered for one list and many questions: a policy may have ten thousand entries. */
+export function coverage(list: readonly string[]): (other: string) => boolean {
+  const entries = list.map(normaliseEntry);
+  const names = new Set(entries.filter((entry) => !entry.endsWith('*')));
+  const prefixes = new Set(entries.filter((entry) => entry.endsWith('*')).map((entry) => entry.slice(0, -1)));
+  return (other) => {
+    const narrow = normaliseEntry(other);
+    if (names.has(narrow)) return true;
+    if (prefixes.size === 0) return false;
+    for (let length = 0; length <= narrow.length; length++) {
+      if (prefixes.has(narrow.slice(0, length))) return true;
+    }
+    return false;
+  };
 }
 
 /**
@@ -46,11 +62,12 @@ export function difference(
 ): AllowlistDifference {
   const old = unite(before);
   const wanted = unite(after);
-  const gone = old.filter((entry) => !wanted.includes(entry));
-  const covered = (entry: string): boolean => isCovered([...wanted, ...safe], entry);
+  const [oldSet, wantedSet] = [new Set(old), new Set(wanted)];
+  const gone = old.filter((entry) => !wantedSet.has(entry));
+  const covered = coverage([...wanted, ...safe]);
   return {
-    added: wanted.filter((entry) => !old.includes(entry)),
-    kept: wanted.filter((entry) => old.includes(entry)),
+    added: wanted.filter((entry) => !oldSet.has(entry)),
+    kept: wanted.filter((entry) => oldSet.has(entry)),
     removed: gone.filter((entry) => !covered(entry)),
     subsumed: gone.filter(covered),
   };

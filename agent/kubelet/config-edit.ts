@@ -25,8 +25,9 @@ export function setAllowedUnsafeSysctls(file: ConfigText, entries: readonly stri
   if (!own.ok) return own;
   const present = own.facts.allowedUnsafeSysctls ?? [];
   const have = new Set(present.map(normaliseEntry));
+  const wanted = new Set(entries);
   const edit = editYamlList(file.text, 'allowedUnsafeSysctls', {
-    items: present.map((item) => (entries.includes(normaliseEntry(item)) ? item : undefined)),
+    items: present.map((item) => (wanted.has(normaliseEntry(item)) ? item : undefined)),
     append: entries.filter((entry) => !have.has(entry)),
   });
   if (edit.ok) return edit;

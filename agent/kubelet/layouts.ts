@@ -1,5 +1,6 @@
 import { unreachable } from '../errors.ts';
 import type { DistributionName } from './distributions.ts';
+import { readFlag } from './flag.ts';
 import { k3sDefaults } from './rancher-args.ts';
 
 /** Units that start a kubelet under another name, in the order in which they are looked for when kubelet.service is not there. */
@@ -88,4 +89,12 @@ export function rancherWords(
     }
   }
   return found;
+}
+
+/** The file that is not empty while a kubelet (1.8 to 1.23) uses a configuration from the API server. */
+export function dynamicConfigMark(args: readonly string[]): string | undefined {
+  const directory = readFlag(args, 'dynamic-config-dir');
+  return directory?.startsWith('/') === true
+    ? `${directory.replace(/\/+$/, '')}/store/meta/assigned`
+    : undefined;
 }

@@ -60,11 +60,13 @@ export function proveProposal(
   const reading = readFacts(afterwards(observed, proposal));
   if (!reading.ok) return failed(reading.problems.map(({ message }) => message).join('; '));
   const after = reading.facts;
-  const [got, meant] = [new Set(after.written), new Set(unite(wanted.entries))];
+  const [before, got, meant] = [
+    new Set(facts.written),
+    new Set(after.written),
+    new Set(unite(wanted.entries)),
+  ];
   const missing = [...meant].filter((entry) => !got.has(entry));
-  const extra = [...got].filter(
-    (entry) => !meant.has(entry) && (wanted.exact || !facts.written.includes(entry)),
-  );
+  const extra = [...got].filter((entry) => !meant.has(entry) && (wanted.exact || !before.has(entry)));
   if (missing.length > 0) return failed(`${missing.join(', ')} would not be in force`);
   if (extra.length > 0) return failed(`${extra.join(', ')} would be in force as well`);
   if (facts.distribution !== undefined) return undefined;
@@ -73,9 +75,9 @@ export function proveProposal(
     proposal.commandBelow === undefined
       ? facts.command.expanded
       : expandArgv(observed, proposal.commandBelow);
-  const before = otherWords(base.slice(argsFrom));
+  const was = otherWords(base.slice(argsFrom));
   const now = otherWords(after.command.expanded.slice(argsFrom));
-  if (before.length !== now.length || before.some((word, index) => word !== now[index]))
+  if (was.length !== now.length || was.some((word, index) => word !== now[index]))
     return failed('another word of the command line would change');
   return undefined;
 }

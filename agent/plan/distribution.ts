@@ -44,13 +44,14 @@ export function readDistribution(observed: ObservedNode): DistributionReading | 
   const reading = readLoaded(observed);
   if (!reading.ok) return reading;
   const files = observed.distributionFiles ?? [];
+  const place =
+    file.kind === 'rancher'
+      ? rancherConfigPath(file, reading.command.expanded, environmentOf(observed))
+      : file.path;
+  const hidden = observed.unreadable.find(({ path }) => path === place || path.startsWith(`${place}.d/`));
+  if (hidden !== undefined) return { ok: false, problem: unreadable(hidden.path, hidden.reason) };
   return file.kind === 'rancher'
-    ? readRancher(
-        kind.name,
-        { ...file, path: rancherConfigPath(file, reading.command.expanded, environmentOf(observed)) },
-        files,
-        reading.command,
-      )
+    ? readRancher(kind.name, { ...file, path: place }, files, reading.command)
     : readSnap(kind.name, file, files, reading.command);
 }
 

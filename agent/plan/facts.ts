@@ -2,6 +2,7 @@ import type { Problem } from '../errors.ts';
 import { unite } from '../kubelet/allowlist.ts';
 import { classifyCommand } from '../kubelet/command.ts';
 import { type KubeletConfigFacts, readKubeletConfig } from '../kubelet/config.ts';
+import { dynamicConfigMark } from '../kubelet/layouts.ts';
 import { readAllowlistFlag, readFlag } from '../kubelet/flag.ts';
 import { inForce } from '../kubelet/in-force.ts';
 import { parseKernelRelease, safeSysctls } from '../kubelet/safe-sysctls.ts';
@@ -68,6 +69,8 @@ export function readFacts(observed: ObservedNode): FactsReading {
   const reading = readCommand(observed);
   if (!reading.ok) return { ok: false, problems: [...reloadProblems(unit), reading.problem] };
   const { command } = reading;
+  const unknown = unknownList(observed, command);
+  if (unknown !== undefined) return { ok: false, problems: [unknown] };
   const missing = missingConfig(observed, command);
   if (missing !== undefined && observed.mode === 'running') return { ok: false, problems: [missing] };
   const config = readKubeletConfig(observed.kubeletConfig, observed.kubeletConfigDropIns, version);
@@ -123,6 +126,37 @@ function missingConfig(observed: ObservedNode, command: KubeletCommand): Problem
         ? 'if it is to hold allowedUnsafeSysctls one day, add them to the policy: the flag hides that list'
         : 'put that file right: a kubelet without it would not start again',
   };
+}
+
+/** Another place that may hold a list, which a flag would hide without anybody noticing. */
+function unknownList(observed: ObservedNode, command: KubeletCommand): Problem | undefined {
+  const args = command.expanded.slice(command.argsFrom);
+  const refuse = (message: string, file: string, next: string): Problem => ({
+    code: 'KUBELET_CONFIG_UNREADABLE',
+    message,
+    where: { file },
+    next,
+  });
+  const directory = readFlag(args, 'config-dir');
+  const dropIn = observed.unreadable.find(
+    ({ path }) => directory !== undefined && path.startsWith(`${directory.replace(/\/+$/, '')}/`),
+  );
+  if (dropIn !== undefined) {
+    return refuse(
+      `cannot read the kubelet's configuration ${dropIn.path}: ${dropIn.reason}`,
+      dropIn.path,
+      'put that file right, then try again',
+    );
+  }
+  const dynamic = dynamicConfigMark(args);
+  if (dynamic !== undefined && (observed.marks[dynamic] ?? '').trim() !== '') {
+    return refuse(
+      `${dynamic} says that the kubelet takes its configuration from the API server, so the list in force cannot be told`,
+      dynamic,
+      "put allowedUnsafeSysctls into the ConfigMap of the Node's spec.configSource, or take that source away first",
+    );
+  }
+  return undefined;
 }
 
 function imageWarnings(observed: ObservedNode): readonly Problem[] {

@@ -11,7 +11,8 @@ export function memoryFiles(
   entries: Readonly<Record<string, MemoryEntry>>,
   readOnly: readonly string[] = [],
 ): HostFiles {
-  const resolve = (path: string): string => {
+  const resolve = (named: string): string => {
+    const path = named.replace(/(.)\/+$/, '$1');
     for (const [from, entry] of Object.entries(entries)) {
       if (typeof entry === 'object' && 'link' in entry && (path === from || path.startsWith(`${from}/`))) {
         return resolve(entry.link + path.slice(from.length));
