@@ -1,8 +1,10 @@
 // Writes the files that are generated from sources; `--check` only compares, and exits 1 where they differ.
+import { readFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { format, resolveConfig } from 'prettier';
-import { stringify } from 'yaml';
+import { parse, stringify } from 'yaml';
 import { statusCustomResourceDefinition } from '../agent/cluster/status-schema.ts';
+import { metricTable } from '../agent/metrics/catalogue.ts';
 import { policyCustomResourceDefinition } from '../agent/policy/crd.ts';
 import { policyFieldTable } from '../agent/policy/field-table.ts';
 
@@ -26,6 +28,14 @@ export const generatedFiles: readonly GeneratedFile[] = [
     path: 'docs/policy.md',
     generate: (present) => betweenMarkers(present ?? '', 'policy-fields', policyFieldTable()),
   },
+  {
+    path: 'docs/metrics.md',
+    generate: (present) => betweenMarkers(present ?? '', 'metrics', metricTable()),
+  },
+  {
+    path: 'manifests/prometheus/prometheusrule.yaml',
+    generate: () => yamlText('manifests/prometheus/rules.yaml', prometheusRule()),
+  },
 ];
 
 /** The files whose text is not what their sources generate, each with the text that it should have. */
@@ -39,6 +49,16 @@ export async function staleFiles(): Promise<readonly { readonly path: string; re
     if (text !== present) stale.push({ path, text });
   }
   return stale;
+}
+
+/** The rules as the Prometheus operator takes them. */
+function prometheusRule(): object {
+  return {
+    apiVersion: 'monitoring.coreos.com/v1',
+    kind: 'PrometheusRule',
+    metadata: { name: 'kubelet-sysctl-agent', labels: { 'app.kubernetes.io/name': 'kubelet-sysctl-agent' } },
+    spec: parse(readFileSync(new URL('manifests/prometheus/rules.yaml', repository), 'utf8')) as object,
+  };
 }
 
 const repository = new URL('../', import.meta.url);
