@@ -50,7 +50,7 @@ const prefixPrograms: ReadonlySet<string> = new Set([
 ]);
 
 const ownFile =
-  'let ExecStart= start the kubelet itself, or write the list into the file that its --config names (placement: KubeletConfig).';
+  'let ExecStart= start the kubelet itself, or write the list by hand into the file that its --config names.';
 
 function shell(args: readonly string[]): Wrapper {
   // -c may stand in a bundle: -ec, -lc.

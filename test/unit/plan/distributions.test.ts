@@ -71,6 +71,27 @@ void test('rke2: later files replace a list, a key with + adds to it, and the la
   t.equal(plan.files[0]?.after, 'kubelet-arg+:\n- allowed-unsafe-sysctls=fs.mqueue.*,net.core.somaxconn\n');
 });
 
+void test('rke2: a key with + adds to the lists before it', async (t) => {
+  const files = {
+    [own]: 'kubelet-arg: ["allowed-unsafe-sysctls=kernel.sem"]\n',
+    [`${own}.d/20-db.yaml`]: 'kubelet-arg+:\n- allowed-unsafe-sysctls=fs.mqueue.*\n',
+  };
+  const plan = changeOf(planFor(await runningNode(rke2(files)), policy));
+  t.same(plan.entries.inForce, ['kernel.sem', 'fs.mqueue.*']);
+  t.same(plan.entries.after, ['kernel.sem', 'fs.mqueue.*', 'net.core.somaxconn']);
+});
+
+void test('k3s: what only the file allows is written into the unit too, in case the unit hides the file', async (t) => {
+  const files = k3s('/usr/local/bin/k3s server --kubelet-arg=allowed-unsafe-sysctls=kernel.sem', {
+    '/etc/rancher/k3s/config.yaml': 'kubelet-arg: [allowed-unsafe-sysctls=fs.mqueue.*]\n',
+  });
+  const plan = changeOf(planFor(await runningNode(files), policy));
+  t.match(
+    plan.files[0]?.after,
+    '--kubelet-arg=allowed-unsafe-sysctls=kernel.sem,fs.mqueue.*,net.core.somaxconn\n',
+  );
+});
+
 void test('rke2: Remove', async (t) => {
   const before =
     'kubelet-arg:\n- max-pods=70\n- allowed-unsafe-sysctls=kernel.sem\n- allowed-unsafe-sysctls=net.ipv4.*\n';
