@@ -133,6 +133,7 @@ export async function connectCluster(options: ClusterOptions): Promise<ClusterCo
     slot: () => gate.view(),
     forbidden,
     policies: () => policies.selected(),
+    policyHash: () => policies.hash(),
     generations: () => policies.generations(),
   });
   pods.onChange(() => {

@@ -37,10 +37,13 @@ export interface HttpConnection {
 export function connectHttp(target: ApiTarget, userAgent: string): HttpConnection {
   const tls = target.server.protocol === 'https:';
   const options = { keepAlive: true, maxSockets: 4, maxFreeSockets: 1 };
+  // Watches hold their connections for hours: with a place among the others they would starve the requests.
+  const streams = tls ? new TlsAgent() : new PlainAgent();
   const agent = tls ? new TlsAgent({ ...options, maxCachedSessions: 4 }) : new PlainAgent(options);
 
   const open = async (
     question: HttpQuestion,
+    through: typeof agent,
     signal: AbortSignal,
     answered: (response: IncomingMessage) => void,
     failed: (error: Error) => void,
@@ -48,7 +51,7 @@ export function connectHttp(target: ApiTarget, userAgent: string): HttpConnectio
     const credentials = await target.credentials(question.fresh ?? false);
     signal.throwIfAborted();
     const send = tls ? tlsRequest : plainRequest;
-    const asked = send({ ...optionsOf(target, question, credentials, userAgent), agent, signal });
+    const asked = send({ ...optionsOf(target, question, credentials, userAgent), agent: through, signal });
     asked.on('response', answered);
     asked.on('error', failed);
     asked.end(question.body);
@@ -61,9 +64,13 @@ export function connectHttp(target: ApiTarget, userAgent: string): HttpConnectio
       const stop = signal === undefined ? deadline : AbortSignal.any([deadline, signal]);
       try {
         return await new Promise<HttpAnswer>((resolve, reject) => {
-          open(question, stop, (response) => void wholeAnswer(response).then(resolve, reject), reject).catch(
+          open(
+            question,
+            agent,
+            stop,
+            (response) => void wholeAnswer(response).then(resolve, reject),
             reject,
-          );
+          ).catch(reject);
         });
       } catch (error) {
         signal?.throwIfAborted();
@@ -113,9 +120,12 @@ export function connectHttp(target: ApiTarget, userAgent: string): HttpConnectio
           });
           response.on('end', () => finish(() => resolve({ status: 200, retryAfter: undefined, body: '' })));
         };
-        open(question, AbortSignal.any([stop.signal, signal]), answered, failed).catch(failed);
+        open(question, streams, AbortSignal.any([stop.signal, signal]), answered, failed).catch(failed);
       }),
-    close: () => agent.destroy(),
+    close: () => {
+      agent.destroy();
+      streams.destroy();
+    },
   };
 }
 

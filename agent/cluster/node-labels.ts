@@ -20,6 +20,8 @@ export interface LabelQuestion {
   readonly policies: readonly LabelledPolicy[];
   readonly state: string;
   readonly drift: NodeDrift;
+  /** Whether state and drift were found under these very policies. */
+  readonly isCurrent: boolean;
 }
 
 /**
@@ -33,9 +35,10 @@ export function labelChanges({
   policies,
   state,
   drift,
+  isCurrent,
 }: LabelQuestion): Readonly<Record<string, string | null>> {
   const process = drift.layers.find(({ layer }) => layer === 'process');
-  if (process?.kind !== 'known') return {};
+  if (process?.kind !== 'known' || !isCurrent) return {};
   const narrowing = process.extra.length > 0;
   const changes: Record<string, string | null> = {};
   for (const { name, hash, entries } of policies) {
@@ -54,10 +57,26 @@ export function labelChanges({
   return changes;
 }
 
+/**
+ * The labels that must be gone before the node is at risk. Where nobody has looked at the node under the policies of
+ * now, that is every label that an older form of them left.
+ */
+export function labelRemovals(question: LabelQuestion): Readonly<Record<string, null>> {
+  const { present, policies, isCurrent } = question;
+  const stale = policies
+    .filter(
+      ({ name, hash }) => present[labelPrefix + name] !== undefined && present[labelPrefix + name] !== hash,
+    )
+    .map(({ name }) => labelPrefix + name);
+  const changes = Object.entries(labelChanges(question));
+  const gone = isCurrent ? changes.filter(([, value]) => value === null).map(([key]) => key) : stale;
+  return Object.fromEntries(gone.map((key) => [key, null]));
+}
+
 /** Whether the start-up taint may go: the kubelet allows what every policy of the node wants, and no change is open. */
-export function isProven({ policies, state, drift }: Omit<LabelQuestion, 'present'>): boolean {
+export function isProven({ policies, state, drift, isCurrent }: Omit<LabelQuestion, 'present'>): boolean {
   const process = drift.layers.find(({ layer }) => layer === 'process');
-  if (!settledStates.has(state)) return false;
+  if (!isCurrent || !settledStates.has(state)) return false;
   if (policies.length === 0) return true;
   return (
     process?.kind === 'known' &&

@@ -23,6 +23,8 @@ export interface ClusterPolicies {
   /** Policies that select this node, readable ones only; those of files as they were loaded last. */
   selected(): readonly PolicyDocument[];
   generations(): Readonly<Record<string, number>>;
+  /** Hash of what they want together, as the agent's loop makes it; undefined while they contradict each other. */
+  hash(): string | undefined;
   /** Call when the node's labels changed. */
   labelsChanged(): void;
   close(): void;
@@ -74,6 +76,10 @@ export function followPolicies(ports: ClusterPorts, options: ClusterPoliciesOpti
     },
     labelsChanged: tell,
     selected: () => [...ofCluster(), ...others],
+    hash: () => {
+      const merged = mergeForNode([...ofCluster(), ...others]);
+      return merged.ok ? createHash('sha256').update(canonical(merged.policy)).digest('hex') : undefined;
+    },
     generations: () =>
       Object.fromEntries(
         all().flatMap(({ name, generation }) => (generation === undefined ? [] : [[name, generation]])),

@@ -3,7 +3,7 @@ import { apiVersion } from '../policy/vocabulary.ts';
 import { backoffDelay } from './backoff.ts';
 import { eventsBetween, type EventView, tellEvent } from './events.ts';
 import type { ForbiddenCount } from './forbidden-pods.ts';
-import { isProven, labelChanges } from './node-labels.ts';
+import { isProven, labelChanges, type LabelQuestion, labelRemovals } from './node-labels.ts';
 import { conditionsOfObject, type NodeFacts, nodeStatusOf } from './node-status.ts';
 import { changeLabels, type OwnNode, removeStartupTaint } from './own-node.ts';
 import { labelledPolicy } from './policies.ts';
@@ -27,6 +27,8 @@ export interface NodeReporterOptions {
   readonly slot: () => SlotView;
   readonly forbidden: () => readonly ForbiddenCount[];
   readonly policies: () => readonly PolicyDocument[];
+  /** Of the policies as they are now: facts about others say nothing of these. */
+  readonly policyHash: () => string | undefined;
   readonly generations: () => Readonly<Record<string, number>>;
 }
 
@@ -41,13 +43,14 @@ export function nodeReporter(ports: ClusterPorts, options: NodeReporterOptions):
   let wanted = 0;
   let running = false;
 
+  const question = (facts: NodeFacts): Omit<LabelQuestion, 'present'> => ({
+    policies: options.policies().map(labelledPolicy),
+    state: facts.state,
+    drift: facts.drift,
+    isCurrent: facts.policyHash === options.policyHash(),
+  });
   const labelsNow = (facts: NodeFacts, node: OwnNode): Readonly<Record<string, string | null>> =>
-    labelChanges({
-      present: node.labels,
-      policies: options.policies().map(labelledPolicy),
-      state: facts.state,
-      drift: facts.drift,
-    });
+    labelChanges({ ...question(facts), present: node.labels });
 
   const writeStatus = async (facts: NodeFacts, node: OwnNode): Promise<void> => {
     conditions ??= conditionsOfObject(await read(ports, node.name));
@@ -90,10 +93,7 @@ export function nodeReporter(ports: ClusterPorts, options: NodeReporterOptions):
     const events = eventsBetween(told, view);
     await writeStatus(facts, node);
     await changeLabels(ports, node.name, labelsNow(facts, node), closed.signal);
-    if (
-      isProven({ policies: options.policies().map(labelledPolicy), state: facts.state, drift: facts.drift })
-    )
-      await removeStartupTaint(ports, node);
+    if (isProven(question(facts))) await removeStartupTaint(ports, node);
     told = view;
     for (const event of events) await tellEvent(ports, node.name, event);
   };
@@ -141,8 +141,12 @@ export function nodeReporter(ports: ClusterPorts, options: NodeReporterOptions):
     beforeRisk: async (signal) => {
       const node = options.node();
       if (node === undefined || newest === undefined) return;
-      const removals = Object.entries(labelsNow(newest, node)).filter(([, value]) => value === null);
-      await changeLabels(ports, node.name, Object.fromEntries(removals), signal);
+      await changeLabels(
+        ports,
+        node.name,
+        labelRemovals({ ...question(newest), present: node.labels }),
+        signal,
+      );
     },
     close: () => {
       closed.abort(new Error('the reporter was closed'));
