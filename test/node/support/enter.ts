@@ -42,15 +42,20 @@ export async function enterAndStart(
   command: readonly string[],
   { env = {}, input, deadlineMs }: RunOptions = {},
 ): Promise<RunningCommand> {
-  const entering = execa('nsenter', ['-t', String(leader), '-a', '--', ...command], {
-    reject: false,
-    extendEnv: false,
-    env: { ...environment, ...env },
-    cwd: '/',
-    stripFinalNewline: false,
-    maxBuffer: 64 * 1024 * 1024,
-    ...(input === undefined ? { stdin: 'ignore' } : { input }),
-  });
+  // tap puts a loader of this machine into the environment of everything that a test starts.
+  const entering = execa(
+    'nsenter',
+    ['-t', String(leader), '-a', '--', 'env', '-u', 'NODE_OPTIONS', ...command],
+    {
+      reject: false,
+      extendEnv: false,
+      env: { ...environment, ...env },
+      cwd: '/',
+      stripFinalNewline: false,
+      maxBuffer: 64 * 1024 * 1024,
+      ...(input === undefined ? { stdin: 'ignore' } : { input }),
+    },
+  );
   let stdout = '';
   let stderr = '';
   entering.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
