@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
-import type { ForceableCode, Problem } from '../errors.ts';
+import { type ForceableCode, type Problem, problemOf, unreachable } from '../errors.ts';
 import type { ObservedNode } from '../plan/observed.ts';
 import { makePlan } from '../plan/make-plan.ts';
 import type { Plan, PlanOutcome } from '../plan/plan.ts';
 import { canonical } from '../policy/hash.ts';
 import type { NodePolicy } from '../policy/merge.ts';
 import type { Journal } from '../transaction/journal.ts';
+import { undisturbed } from './close.ts';
 import { type ObservationPorts, observeNode } from './observe.ts';
 import type { HostPorts, Report } from './ports.ts';
 import { finishInterrupted, type RecoveryOutcome } from './recover.ts';
@@ -56,6 +57,7 @@ export type ApplyOutcome =
 const latchingCodes: ReadonlySet<string> = new Set([
   'PROOF_FAILED',
   'RESTART_FAILED',
+  'RESTART_TIMED_OUT',
   'KUBELET_EXITED',
   'KUBELET_RESTARTED',
   'KUBELET_NOT_ANSWERING',
@@ -83,7 +85,8 @@ export async function applyPolicy(
   ports: ObservationPorts,
   request: ApplyRequest,
 ): Promise<ApplyOutcome> {
-  const { policy, force, report, signal } = request;
+  const { policy, force, signal } = request;
+  const report = undisturbed(request.report);
   const first = await planNode(ports, policy, force, host.clock.now());
   const recovered = await finishInterrupted(host, {
     healthz: first.observed.healthz,
@@ -112,8 +115,8 @@ export async function applyPolicy(
   }
 
   const planHash = hashOf(outcome.plan);
-  const latch = await host.state.readLatch();
-  if (latch?.planHash === planHash && !force.includes('PLAN_LATCHED')) {
+  const latch = await latchOf(host, planHash);
+  if (latch !== undefined && !force.includes('PLAN_LATCHED')) {
     const problem: Problem = {
       code: 'PLAN_LATCHED',
       message: `this very change was tried at ${new Date(latch.sinceMs).toISOString()} and rolled back: ${latch.message}`,
@@ -137,23 +140,56 @@ export async function applyPolicy(
   );
   switch (result.kind) {
     case 'committed':
-      await host.state.writeLatch(undefined);
+      await written(report, async () => host.state.writeLatch(undefined));
       return { kind: 'committed', planned, journal: result.journal, recovered };
     case 'refused':
       return { kind: 'refused', planned, problems: [result.problem], recovered };
     case 'rolledBack':
       if (latchingCodes.has(result.problem.code)) {
-        await host.state.writeLatch({
-          planHash,
-          code: result.problem.code,
-          message: result.problem.message,
-          sinceMs: host.clock.now(),
-          transaction: result.journal.id,
-        });
+        const { code, message } = result.problem;
+        const sinceMs = host.clock.now();
+        const transaction = result.journal.id;
+        await written(report, async () =>
+          host.state.writeLatch({ planHash, code, message, sinceMs, transaction }),
+        );
       }
       return { kind: 'rolledBack', planned, journal: result.journal, problem: result.problem, recovered };
     case 'broken':
       return { kind: 'broken', journal: result.journal, problem: result.problem, recovered };
+    default:
+      return unreachable(result);
+  }
+}
+
+/**
+ * Why this plan is not to be tried again. Nobody may have lived to latch a change that kills agents or nodes: when
+ * its last two attempts were both taken back by the host's watchdog, it is latched all the same.
+ */
+async function latchOf(
+  host: HostPorts,
+  planHash: string,
+): Promise<{ readonly sinceMs: number; readonly message: string } | undefined> {
+  const latch = await host.state.readLatch();
+  if (latch?.planHash === planHash) return latch;
+  const attempts = (await host.state.history())
+    .filter((journal) => journal.planHash === planHash)
+    .slice(0, 2);
+  const [last] = attempts;
+  if (last === undefined || attempts.length < 2) return undefined;
+  if (!attempts.every(({ verdict }) => verdict?.kind === 'rolledBack' && verdict.by === 'watchdog'))
+    return undefined;
+  return {
+    sinceMs: last.startedAtMs,
+    message: "twice in a row nobody committed it, and the host's watchdog put everything back",
+  };
+}
+
+/** What became of the node stands, also when a note of it cannot be written. */
+async function written(report: Report, write: () => Promise<void>): Promise<void> {
+  try {
+    await write();
+  } catch (error) {
+    await report({ kind: 'auditFailed', message: problemOf(error).message });
   }
 }
 

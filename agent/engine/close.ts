@@ -1,6 +1,6 @@
 import { sha256 } from '../host/files.ts';
 import type { AuditLine, Journal, Verdict } from '../transaction/journal.ts';
-import { previousPath, watchdogName } from '../transaction/watchdog.ts';
+import { copyPath, previousPath, watchdogNames } from '../transaction/watchdog.ts';
 import { removeGuard } from './guard.ts';
 import type { HostPorts, Report } from './ports.ts';
 
@@ -10,11 +10,20 @@ const keptTransactions = 10;
  * Ends a transaction whose fate is sealed: removes what only served its safety, then writes the verdict and one
  * audit line. May be repeated; a failure to tidy up never changes the verdict.
  */
-export async function closeJournal(host: HostPorts, journal: Journal, verdict: Verdict, report: Report): Promise<Journal> {
+export async function closeJournal(
+  host: HostPorts,
+  journal: Journal,
+  verdict: Verdict,
+  report: Report,
+): Promise<Journal> {
   const { files, state, systemd } = host;
-  await systemd.stopTimer(watchdogName).catch(() => undefined);
+  for (const name of watchdogNames) await systemd.stopTimer(name).catch(() => undefined);
   await removeGuard(files).catch(() => undefined);
-  for (const file of journal.plan.files) await files.discard(previousPath(file.path)).catch(() => undefined);
+  for (const file of journal.plan.files) {
+    for (const path of [previousPath(file.path), copyPath(file.path)]) {
+      await files.discard(path).catch(() => undefined);
+    }
+  }
 
   const closed: Journal = { ...journal, state: verdict.kind, updatedAtMs: host.clock.now(), verdict };
   await state.writeJournal(closed);
@@ -28,6 +37,11 @@ export async function closeJournal(host: HostPorts, journal: Journal, verdict: V
   return closed;
 }
 
+/** The same report, but whatever it throws is its own affair: a closed terminal must not stop a roll-back. */
+export function undisturbed(report: Report): Report {
+  return async (event) => report(event).catch(() => undefined);
+}
+
 function auditLine(journal: Journal, verdict: Verdict): AuditLine {
   const { plan } = journal;
   return {
@@ -39,7 +53,11 @@ function auditLine(journal: Journal, verdict: Verdict): AuditLine {
     unit: plan.unit,
     added: plan.entries.added,
     removed: plan.entries.removed,
-    files: plan.files.map((file) => ({ path: file.path, before: file.before?.sha256 ?? null, after: file.after === null ? null : sha256(file.after) })),
+    files: plan.files.map((file) => ({
+      path: file.path,
+      before: file.before?.sha256 ?? null,
+      after: file.after === null ? null : sha256(file.after),
+    })),
     verdict: verdict.kind,
     by: verdict.by,
     ...(verdict.code === undefined ? {} : { code: verdict.code }),

@@ -19,8 +19,16 @@ export interface ProbationRequest {
  * @throws AgentError KUBELET_EXITED, KUBELET_RESTARTED, KUBELET_NOT_ANSWERING or FLAG_NOT_IN_FORCE when it has not,
  * and SYSTEMD_CALL_FAILED when systemd no longer answers: silence is never taken for health.
  */
-export async function watchProbation(host: HostPorts, plan: Pick<Plan, 'unit' | 'healthzRequired'>, request: ProbationRequest): Promise<void> {
-  const rules = { probationMs: request.probationMs, graceMs: host.deadlines.graceMs, healthzRequired: plan.healthzRequired };
+export async function watchProbation(
+  host: HostPorts,
+  plan: Pick<Plan, 'unit' | 'healthzRequired'>,
+  request: ProbationRequest,
+): Promise<void> {
+  const rules = {
+    probationMs: request.probationMs,
+    graceMs: host.deadlines.graceMs,
+    healthzRequired: plan.healthzRequired,
+  };
   let probation = startProbation(host.clock.monotonic());
   for (;;) {
     request.signal.throwIfAborted();
@@ -49,7 +57,11 @@ async function sample(host: HostPorts, unit: string, request: ProbationRequest):
   };
 }
 
-async function flagInForce(host: HostPorts, pid: number, entries: readonly string[]): Promise<boolean | undefined> {
+async function flagInForce(
+  host: HostPorts,
+  pid: number,
+  entries: readonly string[],
+): Promise<boolean | undefined> {
   if (entries.length === 0) return true;
   if (pid === 0) return undefined;
   const process = await host.kubelet.process(pid);

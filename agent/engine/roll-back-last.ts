@@ -1,4 +1,4 @@
-import type { ForceableCode, Problem } from '../errors.ts';
+import { type ForceableCode, type Problem, unreachable } from '../errors.ts';
 import { narrowed } from '../kubelet/allowlist.ts';
 import { parseKernelRelease, safeSysctls } from '../kubelet/safe-sysctls.ts';
 import { parseKubeletVersion } from '../kubelet/version.ts';
@@ -35,18 +35,35 @@ export type RollBackLastOutcome =
  * Puts back what the last committed apply replaced, as a transaction of its own with every safety of an apply. Going
  * back is a narrowing too: pods that use what the apply allowed would be killed, so it says which, where it can know.
  */
-export async function rollBackLast(host: HostPorts, ports: ObservationPorts, request: RollBackLastRequest): Promise<RollBackLastOutcome> {
+export async function rollBackLast(
+  host: HostPorts,
+  ports: ObservationPorts,
+  request: RollBackLastRequest,
+): Promise<RollBackLastOutcome> {
   const { force, report, signal } = request;
   const open = await host.state.readJournal();
   const unitName = open?.plan.unit ?? 'kubelet.service';
   const observed = await observeNode(ports, { unit: unitName, sysctls: [] });
-  const finished = await finishInterrupted(host, { healthz: observed.healthz, report, signal, direction: 'back' });
+  const finished = await finishInterrupted(host, {
+    healthz: observed.healthz,
+    report,
+    signal,
+    direction: 'back',
+  });
   if (finished.kind === 'broken') return finished;
   if (finished.kind === 'rolledBack') return { kind: 'finished', journal: finished.journal };
 
   const last = await lastCommitted(host);
   if (last === undefined) {
-    return { kind: 'refused', problems: [{ code: 'NOTHING_TO_ROLL_BACK', message: 'no committed apply is left to be rolled back on this node' }] };
+    return {
+      kind: 'refused',
+      problems: [
+        {
+          code: 'NOTHING_TO_ROLL_BACK',
+          message: 'no committed apply is left to be rolled back on this node',
+        },
+      ],
+    };
   }
   const plan = await reverse(host, observed, last);
   if ('problem' in plan) return { kind: 'refused', problems: [plan.problem] };
@@ -57,7 +74,14 @@ export async function rollBackLast(host: HostPorts, ports: ObservationPorts, req
 
   const result = await runTransaction(
     host,
-    { plan: plan.plan, planHash: hashOf(plan.plan), kind: 'rollback', undoes: last.id, requestedBy: request.requestedBy, healthz: observed.healthz },
+    {
+      plan: plan.plan,
+      planHash: hashOf(plan.plan),
+      kind: 'rollback',
+      undoes: last.id,
+      requestedBy: request.requestedBy,
+      healthz: observed.healthz,
+    },
     report,
     signal,
   );
@@ -69,18 +93,30 @@ export async function rollBackLast(host: HostPorts, ports: ObservationPorts, req
     case 'rolledBack':
     case 'broken':
       return result;
+    default:
+      return unreachable(result);
   }
 }
 
 /** The newest apply that was committed and not undone since. */
 async function lastCommitted(host: HostPorts): Promise<Journal | undefined> {
   const history = await host.state.history();
-  const undone = new Set(history.filter((journal) => journal.kind === 'rollback' && journal.state === 'committed').map((journal) => journal.undoes));
-  return history.find((journal) => journal.kind === 'apply' && journal.state === 'committed' && !undone.has(journal.id));
+  const undone = new Set(
+    history
+      .filter((journal) => journal.kind === 'rollback' && journal.state === 'committed')
+      .map((journal) => journal.undoes),
+  );
+  return history.find(
+    (journal) => journal.kind === 'apply' && journal.state === 'committed' && !undone.has(journal.id),
+  );
 }
 
 /** The same plan backwards. Refused where a file is no longer what the apply wrote: somebody's edit would be lost. */
-async function reverse(host: HostPorts, observed: ObservedNode, journal: Journal): Promise<{ plan: Plan } | { problem: Problem }> {
+async function reverse(
+  host: HostPorts,
+  observed: ObservedNode,
+  journal: Journal,
+): Promise<{ plan: Plan } | { problem: Problem }> {
   const { plan } = journal;
   const files: Plan['files'][number][] = [];
   for (const file of plan.files) {
@@ -96,7 +132,10 @@ async function reverse(host: HostPorts, observed: ObservedNode, journal: Journal
     }
     files.push({
       path: file.path,
-      before: now === undefined ? null : { sha256: sha256(now.text), mode: now.mode, uid: now.uid, gid: now.gid, text: now.text },
+      before:
+        now === undefined
+          ? null
+          : { sha256: sha256(now.text), mode: now.mode, uid: now.uid, gid: now.gid, text: now.text },
       after: file.before?.text ?? null,
     });
   }
@@ -115,25 +154,50 @@ async function reverse(host: HostPorts, observed: ObservedNode, journal: Journal
   return {
     plan: {
       ...plan,
-      entries: { inForce: entries.after, after: entries.inForce, added: entries.removed, kept: entries.kept, removed: entries.added },
+      entries: {
+        inForce: entries.after,
+        after: entries.inForce,
+        added: entries.removed,
+        kept: entries.kept,
+        removed: entries.added,
+      },
       files,
       expectation,
-      sysctlWrites: plan.sysctlWrites.map((write) => ({ name: write.name, before: write.value, value: write.before })),
+      sysctlWrites: plan.sysctlWrites.map((write) => ({
+        name: write.name,
+        before: write.value,
+        value: write.before,
+      })),
       podsAtRisk: [],
       healthzRequired: observed.health === 'ok',
     },
   };
 }
 
-async function objections(observed: ObservedNode, plan: Plan, nowMs: number): Promise<{ problems: readonly Problem[]; warnings: readonly Problem[] }> {
-  const safe = safeSysctls(parseKubeletVersion(observed.kubeletVersion ?? ''), parseKernelRelease(observed.kernelRelease ?? ''));
+async function objections(
+  observed: ObservedNode,
+  plan: Plan,
+  nowMs: number,
+): Promise<{ problems: readonly Problem[]; warnings: readonly Problem[] }> {
+  const safe = safeSysctls(
+    parseKubeletVersion(observed.kubeletVersion ?? ''),
+    parseKernelRelease(observed.kernelRelease ?? ''),
+  );
   const lost = narrowed(plan.entries.inForce, plan.entries.after, safe);
-  const problems = plan.restart && observed.unit !== undefined ? [...restartProblemsForRollback(observed, observed.unit, nowMs)] : [];
+  const problems =
+    plan.restart && observed.unit !== undefined
+      ? [...restartProblemsForRollback(observed, observed.unit, nowMs)]
+      : [];
   if (lost.length === 0) return { problems, warnings: [] };
   if (observed.pods.kind === 'unknown') {
     return {
       problems,
-      warnings: [{ code: 'REMOVAL_UNCHECKED', message: `${lost.join(', ')} is no longer allowed; whether running pods used it could not be checked: ${observed.pods.reason}` }],
+      warnings: [
+        {
+          code: 'REMOVAL_UNCHECKED',
+          message: `${lost.join(', ')} is no longer allowed; whether running pods used it could not be checked: ${observed.pods.reason}`,
+        },
+      ],
     };
   }
   problems.push(...removalInUse(podsAtRisk(observed.pods, plan.entries.inForce, plan.entries.after, safe)));

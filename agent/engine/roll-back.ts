@@ -6,7 +6,7 @@ import { probationFor, restartDeadline } from '../transaction/timing.ts';
 import { filesMayBeReplaced, type RollbackStep } from '../transaction/steps.ts';
 import { sameValue } from '../sysctl/values.ts';
 import { previousPath } from '../transaction/watchdog.ts';
-import { closeJournal } from './close.ts';
+import { closeJournal, undisturbed } from './close.ts';
 import type { HostPorts, Report } from './ports.ts';
 import { proveLoaded } from './prove.ts';
 import { watchProbation } from './probation.ts';
@@ -55,7 +55,7 @@ class RollBack {
   constructor(host: HostPorts, journal: Journal, request: RollBackRequest) {
     this.host = host;
     this.journal = journal;
-    this.request = request;
+    this.request = { ...request, report: undisturbed(request.report) };
     this.by = request.by;
     this.filesReplaced = filesMayBeReplaced(journal.state);
   }
@@ -108,7 +108,8 @@ class RollBack {
     restoreFiles: async () => this.restoreFiles(),
     restoreSysctls: async () => this.restoreSysctls(),
     reloadOld: async () => {
-      if (this.plan.reload && this.filesReplaced && !this.finishedByWatchdog()) await this.host.systemd.reload();
+      if (this.plan.reload && this.filesReplaced && !this.finishedByWatchdog())
+        await this.host.systemd.reload();
     },
     proveOld: async () => this.proveOld(),
     restartOld: async () => this.restartOld(),
@@ -131,7 +132,12 @@ class RollBack {
   }
 
   private async restoreFiles(): Promise<void> {
-    for (const [index, file] of [...this.plan.files.entries()].reverse()) await this.restoreFile(index, file);
+    const failures: unknown[] = [];
+    for (const [index, file] of [...this.plan.files.entries()].reverse()) {
+      // One that cannot be put back must not keep the others from it.
+      await this.restoreFile(index, file).catch((error: unknown) => failures.push(error));
+    }
+    if (failures.length > 0) throw failures[0];
   }
 
   private async restoreFile(index: number, file: FileChange): Promise<void> {
@@ -145,6 +151,8 @@ class RollBack {
       return;
     }
     this.filesReplaced = true;
+    // Whatever the watchdog did, systemd and the kubelet may have read this file since.
+    this.restored = false;
     if (found !== undefined && found.text !== file.after) {
       this.foreign.push(file.path);
       await state.saveBackup(this.journal.id, `${index}.found`, found.text, found).catch(() => undefined);

@@ -11,9 +11,10 @@ import {
   scriptOf,
   watchdogCommand,
   watchdogName,
+  watchdogNames,
   watchdogScript,
 } from '../transaction/watchdog.ts';
-import { closeJournal } from './close.ts';
+import { closeJournal, undisturbed } from './close.ts';
 import { installGuard } from './guard.ts';
 import type { HostPorts, Report } from './ports.ts';
 import { proveLoaded } from './prove.ts';
@@ -43,10 +44,11 @@ export type TransactionOutcome =
 export async function runTransaction(
   host: HostPorts,
   request: TransactionRequest,
-  report: Report,
+  told: Report,
   signal: AbortSignal,
 ): Promise<TransactionOutcome> {
   const { plan } = request;
+  const report = undisturbed(told);
   let unit: LoadedUnit | undefined;
   if (plan.restart) {
     unit = await host.systemd.observe(plan.unit);
@@ -120,6 +122,8 @@ class Transaction {
     try {
       this.signal.throwIfAborted();
       await this.report({ kind: 'stepStarted', step });
+      this.signal.throwIfAborted();
+      await this.stillArmed(step);
       await this.executors[step]();
       if (step !== 'commit' && step !== 'stage') {
         this.journal = { ...this.journal, state: stateAfter[step], updatedAtMs: this.host.clock.now() };
@@ -131,6 +135,17 @@ class Transaction {
       const problem = this.signal.aborted ? interrupted() : problemOf(error);
       await this.report({ kind: 'stepFailed', step, code: problem.code, message: problem.message });
       return problem;
+    }
+  }
+
+  /** An agent that was held up for long must not write, reload or restart behind the watchdog's back. */
+  private async stillArmed(step: ApplyStep): Promise<void> {
+    if (!this.plan.restart || step === 'stage' || step === 'arm') return;
+    if ((await this.host.state.token(this.journal.id)) !== 'armed') {
+      throw new AgentError(
+        'WATCHDOG_FIRED',
+        "the host's watchdog rolled the change back before it was committed",
+      );
     }
   }
 
@@ -184,7 +199,7 @@ class Transaction {
     const directory = state.backupPath(this.journal.id);
     await state.arm(this.journal.id);
     await installGuard(this.host.files, directory, state.hostPath, this.plan.unit);
-    await systemd.stopTimer(watchdogName);
+    for (const name of watchdogNames) await systemd.stopTimer(name);
     await systemd.startTimer({
       name: watchdogName,
       description: `Puts back the files of ${this.plan.unit} unless transaction ${this.journal.id} is committed`,

@@ -138,11 +138,13 @@ export async function hostStateDirectory(
       else await writeJson(inside('latch.json'), latch);
     },
     async prune(keep) {
-      const names = (await readdir(inside('backup')).catch(() => [])).sort().reverse();
+      const names = (await readdir(inside('backup')).catch(() => [])).toSorted((a, b) => (a < b ? 1 : -1));
+      // A clock that was set back must not make the newest look like the oldest.
+      const current = (await readJournalFile(inside('journal.json')).catch(() => undefined))?.id;
       for (const name of names.slice(keep)) {
         // Never one that is still undecided, whatever its age.
         const here = new Set(await readdir(inside('backup', name)).catch(() => []));
-        if (here.has('armed') || here.has('fired') || here.has('reverting')) continue;
+        if (name === current || here.has('armed') || here.has('fired') || here.has('reverting')) continue;
         await rm(inside('backup', name), { recursive: true, force: true });
       }
     },

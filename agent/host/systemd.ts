@@ -377,7 +377,7 @@ async function subscribeManager(ask: (member: string) => Promise<unknown>): Prom
 function timerProperties(timer: TransientTimer): unknown[] {
   return [
     ['Description', ['s', timer.description]],
-    ['OnActiveSec', ['t', BigInt(timer.afterMs) * 1000n]],
+    ['OnActiveSec', ['t', BigInt(Math.ceil(timer.afterMs)) * 1000n]],
     ['AccuracyUSec', ['t', 100_000n]],
     ['RemainAfterElapse', ['b', false]],
   ];

@@ -3,6 +3,8 @@ import type { Journal } from './journal.ts';
 
 /** Names of the host-side units. The timer is transient; the guard is a file, so that it survives a power cut. */
 export const watchdogName = 'kubelet-sysctl-agent-watchdog';
+/** Two names, so that the next timer runs before the last one is stopped. */
+export const watchdogNames = [watchdogName, `${watchdogName}-again`] as const;
 export const guardName = 'kubelet-sysctl-agent-guard.service';
 
 /** One file for the watchdog to put back; `saved` is undefined where there was none. */
