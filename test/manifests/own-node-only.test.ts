@@ -9,6 +9,7 @@ const skip = apiServer === undefined || etcd === undefined ? 'needs KUBE_APISERV
 
 const namespace = 'kubelet-sysctl-agent';
 const paths: Readonly<Record<string, string>> = {
+  CustomResourceDefinition: '/apis/apiextensions.k8s.io/v1/customresourcedefinitions',
   Namespace: '/api/v1/namespaces',
   ServiceAccount: `/api/v1/namespaces/${namespace}/serviceaccounts`,
   ClusterRole: '/apis/rbac.authorization.k8s.io/v1/clusterroles',
@@ -67,6 +68,8 @@ void t.test('an agent’s token on a real API server', { skip, timeout: 300_000 
   for (const file of [
     'parts/namespace/namespace.yaml',
     'parts/agent/service-account.yaml',
+    'crds/nodesysctlpolicy.yaml',
+    'crds/nodesysctlstatus.yaml',
     'base/rbac.yaml',
     'base/own-node-only.yaml',
     'components/delete-rejected-pods/rbac.yaml',
@@ -161,6 +164,28 @@ void t.test('an agent’s token on a real API server', { skip, timeout: 300_000 
     );
     const over = await agent('PATCH', `${lease}/slot.web.2`, { spec: { holderIdentity: 'node-a' } }, merge);
     t.equal(over.status, 200, 'one whose node is gone can be taken over, under its own name');
+  });
+
+  void t.test('writes the status of its own node only, by apply as it does', async (t) => {
+    const statuses = '/apis/sysctl-agent.dev/v1alpha1/nodesysctlstatuses';
+    while ((await admin('GET', statuses)).status !== 200);
+    const apply = async (who: Ask, name: string): Promise<Answer> =>
+      who(
+        'PATCH',
+        `${statuses}/${name}?fieldManager=agent`,
+        { apiVersion: 'sysctl-agent.dev/v1alpha1', kind: 'NodeSysctlStatus', metadata: { name } },
+        'application/apply-patch+yaml',
+      );
+    const own = await apply(agent, 'node-a');
+    t.equal(own.status, 201, own.message);
+    const other = await apply(agent, 'node-b');
+    t.equal(other.status, 403);
+    t.match(
+      other.message,
+      'this agent may write the status of the node of its own pod only (node-a), not node-b',
+    );
+    t.equal((await apply(unbound, 'node-a')).status, 403);
+    t.equal((await agent('DELETE', `${statuses}/node-a`)).status, 403);
   });
 
   void t.test('deletes only pods of its own node that were rejected for a sysctl', async (t) => {

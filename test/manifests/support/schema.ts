@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { nameOf, repository, type Manifest } from './documents.ts';
@@ -77,6 +77,8 @@ async function unknownFields(objects: readonly Manifest[]): Promise<readonly str
         const object = objects[Math.floor((at - 1) / 2)];
         return `${object === undefined ? '' : nameOf(object)}: ${line.replace(/^.*error /, '')}`;
       });
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
   }
 }
 
