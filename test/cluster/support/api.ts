@@ -16,6 +16,8 @@ export interface TestApi {
   client(): ApiClient;
   readonly standIn: StandInApiServer | undefined;
   readonly real: RealApiServer | undefined;
+  /** The API server is away until the work is done. */
+  outage(work: () => Promise<void>): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -43,7 +45,12 @@ export async function startApi(): Promise<TestApi> {
       server: standIn.url,
       credentials: async () => Promise.resolve({ token: 'token-1' }),
     };
-    return { ...around(target), standIn, real: undefined, close: async () => standIn.close() };
+    const outage = async (work: () => Promise<void>): Promise<void> => {
+      standIn.setDown(true);
+      await work();
+      standIn.setDown(false);
+    };
+    return { ...around(target), standIn, real: undefined, outage, close: async () => standIn.close() };
   }
   const real = await startRealApiServer(programs.apiServer, programs.etcd);
   const api = around(real.target);
@@ -53,7 +60,7 @@ export async function startApi(): Promise<TestApi> {
     metadata: { name: namespace },
   });
   for (const crd of ['nodesysctlpolicy', 'nodesysctlstatus']) await install(api.admin, crd);
-  return { ...api, standIn: undefined, real, close: real.close };
+  return { ...api, standIn: undefined, real, outage: real.restart, close: real.close };
 }
 
 async function install(admin: Admin, name: string): Promise<void> {

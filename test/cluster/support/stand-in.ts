@@ -25,6 +25,7 @@ export class StandInApiServer {
   readonly asked: Asked[] = [];
   tokens: readonly string[] = ['token-1'];
   #faults: Fault[] = [];
+  #isDown = false;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly #watches = new Set<Watch>();
@@ -37,6 +38,7 @@ export class StandInApiServer {
     const server = createServer();
     const standIn = new StandInApiServer(server);
     server.on('connection', (socket) => {
+      if (standIn.#isDown) socket.destroy();
       standIn.#sockets.add(socket);
       socket.on('close', () => standIn.#sockets.delete(socket));
     });
@@ -65,7 +67,13 @@ export class StandInApiServer {
 
   /** Ends all watches in good order, as their time limit does. */
   endWatches(): void {
-    for (const watch of this.#watches) watch.response.end();
+    for (const watch of this.#watches) watch.end();
+  }
+
+  /** While it is down it cuts every connection. */
+  setDown(isDown: boolean): void {
+    this.#isDown = isDown;
+    if (isDown) this.cutConnections();
   }
 
   cutConnections(): void {
@@ -265,13 +273,20 @@ export class StandInApiServer {
 class Watch {
   readonly kind: string;
   readonly response: ServerResponse;
+  #isOver = false;
 
   constructor(kind: string, response: ServerResponse) {
     this.kind = kind;
     this.response = response;
   }
 
+  end(): void {
+    this.#isOver = true;
+    this.response.end();
+  }
+
   send(type: string, object: object): void {
+    if (this.#isOver) return;
     this.response.write(`${JSON.stringify({ type, object })}\n`);
   }
 }
