@@ -75,7 +75,8 @@ void t.test('a document with a hostile entry, sysctl name, value or unit yields 
     passing([...hostile, ...units], (unit) => ({ kubelet: { unit } })),
     [],
   );
-  const values = ['1\nkernel.core_pattern=|/tmp/evil', '1\r\n2', '1\u0000', '1\u2028', '\u001b[2J'];
+  // U+2028 and its like end a line for JavaScript alone, not for systemd, a shell or the kernel.
+  const values = ['1\nkernel.core_pattern=|/tmp/evil', '1\r\n2', '1\u0000', '\u001b[2J'];
   t.strictSame(
     passing(values, (value) => ({ sysctls: [{ name: 'vm.swappiness', value }] })),
     [],
