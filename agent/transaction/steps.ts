@@ -88,7 +88,8 @@ export function stepsOf(plan: {
       case 'reload':
         return plan.reload;
       case 'prove':
-        return plan.reload;
+        // Without a reload the command must be the old one to the last word: that too is proven before the restart.
+        return plan.reload || plan.restart;
       case 'arm':
       case 'restart':
       case 'observe':

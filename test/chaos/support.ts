@@ -108,9 +108,16 @@ export async function chaosNode(
       };
     },
     async fireWatchdog() {
-      await node.exec(['systemctl', 'start', 'kubelet-sysctl-agent-watchdog.service'], {
-        deadlineMs: 30_000,
-      });
+      const watchdog = 'kubelet-sysctl-agent-watchdog.service';
+      await node.exec(['systemctl', 'start', watchdog], { deadlineMs: 30_000 });
+      // A simple service counts as started long before its script has ended.
+      await node.waitFor(
+        async () => {
+          const state = await node.exec(['systemctl', 'show', '-P', 'ActiveState', watchdog]);
+          return !/^(active|activating)$/.test(state.stdout.trim());
+        },
+        { what: 'the watchdog to finish', deadlineMs: 30_000 },
+      );
     },
   };
 }

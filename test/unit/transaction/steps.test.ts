@@ -29,7 +29,7 @@ void t.test('each shape of a plan has its steps', async (t) => {
   );
   t.strictSame(
     stepsOf(shape(1, 0, false, true)),
-    ['stage', 'arm', 'writeFiles', 'restart', 'observe', 'commit'],
+    ['stage', 'arm', 'writeFiles', 'prove', 'restart', 'observe', 'commit'],
     'an environment file',
   );
   t.strictSame(
@@ -52,10 +52,10 @@ void t.test(
           places.every((place, index) => index === 0 || place > (places[index - 1] ?? -1)) &&
           steps[0] === 'stage' &&
           steps.at(-1) === 'commit' &&
-          // No restart that nobody watches over, and no reload that nobody proves.
+          // No restart that nobody watches over, and neither a reload nor a restart that nobody proves.
           steps.includes('restart') === steps.includes('arm') &&
           steps.includes('restart') === steps.includes('observe') &&
-          steps.includes('reload') === steps.includes('prove')
+          (steps.includes('reload') || steps.includes('restart')) === steps.includes('prove')
         );
       }),
     );
