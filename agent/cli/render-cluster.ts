@@ -104,7 +104,13 @@ function slotLines({ nodes, slots }: Fleet, page: Page, nowMs: number): readonly
         '  ! ',
       ).map((each) => paint(page, 'red', each)),
     ),
-    ...(halted === 0 ? [] : wrap(`${halted} nodes wait for that to be put right`, page.width, '  ! ')),
+    ...(halted === 0
+      ? []
+      : wrap(
+          `${halted} ${halted === 1 ? 'node waits' : 'nodes wait'} for that to be put right`,
+          page.width,
+          '  ! ',
+        )),
     ...forbiddenLines(forbidden, page),
   ];
 }

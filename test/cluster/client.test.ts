@@ -1,4 +1,4 @@
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import * as fc from 'fast-check';
@@ -114,6 +114,7 @@ void t.test(
   'a token that was replaced on disk is read again when the server refuses the old one',
   async (t) => {
     const directory = await mkdtemp(path.join(tmpdir(), 'ksa-token-'));
+  t.teardown(async () => rm(directory, { recursive: true }));
     await writeFile(path.join(directory, 'token'), 'token-1\n');
     await writeFile(path.join(directory, 'ca.crt'), '');
     const place = { host: '127.0.0.1', port: '1', directory };
