@@ -1,6 +1,21 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
-import { access, copyFile, link, lstat, mkdir, open, readdir, readlink, rename, rmdir, stat, symlink, unlink } from 'node:fs/promises';
+import {
+  access,
+  link,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  readlink,
+  rename,
+  rmdir,
+  stat,
+  symlink,
+  unlink,
+  utimes,
+} from 'node:fs/promises';
 import path from 'node:path';
 import { AgentError } from '../errors.ts';
 import type { ObservedFile } from '../plan/observed.ts';
@@ -82,13 +97,20 @@ export function hostFiles(root: string, relabel: Relabel = async () => Promise.r
     },
     isWritable: async (hostPath) => isWritable(await below(hostPath)),
     async replace(hostPath, text, attributes, expected) {
-      await replaceFile(await below(hostPath), hostPath, Buffer.from(text, 'utf8'), attributes, expected, relabel);
+      await replaceFile(
+        await below(hostPath),
+        hostPath,
+        Buffer.from(text, 'utf8'),
+        attributes,
+        expected,
+        relabel,
+      );
     },
     async keepPrevious(hostPath, previousPath) {
       const [real, previous] = [await below(hostPath), await below(previousPath)];
       await wrapWrite(previousPath, 'writing', async () => {
         await unlink(previous).catch(() => undefined);
-        await link(real, previous).catch(async () => copyFile(real, previous, constants.COPYFILE_EXCL));
+        await link(real, previous).catch(async () => copyWhole(real, previous));
         await syncDirectory(path.dirname(previous));
       });
     },
@@ -98,7 +120,9 @@ export function hostFiles(root: string, relabel: Relabel = async () => Promise.r
         await rename(previous, real);
       } catch (error) {
         if (isErrno(error, 'ENOENT')) return false;
-        throw new AgentError('FILE_WRITE_FAILED', `putting ${hostPath} back: ${String(error)}`, { cause: error });
+        throw new AgentError('FILE_WRITE_FAILED', `putting ${hostPath} back: ${String(error)}`, {
+          cause: error,
+        });
       }
       await syncDirectory(path.dirname(real));
       return true;
@@ -108,7 +132,9 @@ export function hostFiles(root: string, relabel: Relabel = async () => Promise.r
       const real = path.join(await below(path.dirname(hostPath)), path.basename(hostPath));
       await unlink(real).catch((error: unknown) => {
         if (!isErrno(error, 'ENOENT') && !isErrno(error, 'ENOTDIR')) {
-          throw new AgentError('FILE_WRITE_FAILED', `removing ${hostPath}: ${String(error)}`, { cause: error });
+          throw new AgentError('FILE_WRITE_FAILED', `removing ${hostPath}: ${String(error)}`, {
+            cause: error,
+          });
         }
       });
     },
@@ -158,7 +184,8 @@ export async function resolveInRoot(root: string, hostPath: string): Promise<str
       continue;
     }
     links += 1;
-    if (links > maxSymlinks) throw new AgentError('FILE_UNSAFE', `${hostPath}: too many levels of symbolic links`);
+    if (links > maxSymlinks)
+      throw new AgentError('FILE_UNSAFE', `${hostPath}: too many levels of symbolic links`);
     if (target.startsWith('/')) done.length = 0;
     pending.unshift(...target.split('/').filter((piece) => piece !== '' && piece !== '.'));
   }
@@ -188,8 +215,15 @@ export async function writeAtomically(
   beforeRename: (temporary: string) => Promise<void> = async () => Promise.resolve(),
 ): Promise<void> {
   // A leading dot and no `.conf`: systemd ignores it in a drop-in directory even if we die before the rename.
-  const temporary = path.join(path.dirname(real), `.${path.basename(real)}.${randomBytes(6).toString('hex')}.tmp`);
-  const handle = await open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
+  const temporary = path.join(
+    path.dirname(real),
+    `.${path.basename(real)}.${randomBytes(6).toString('hex')}.tmp`,
+  );
+  const handle = await open(
+    temporary,
+    constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
+    0o600,
+  );
   try {
     try {
       await handle.writeFile(bytes);
@@ -230,9 +264,20 @@ async function replaceFile(
 async function mustStillBe(real: string, hostPath: string, expected: string | null): Promise<void> {
   const now = await readText(real, hostPath, real);
   if ((now === undefined && expected === null) || (now !== undefined && now.text === expected)) return;
-  throw new AgentError('FILE_CHANGED', `${hostPath} was changed by somebody else in the meantime; nothing was written`, {
-    next: 'look at the other edit, then run it again',
-  });
+  throw new AgentError(
+    'FILE_CHANGED',
+    `${hostPath} was changed by somebody else in the meantime; nothing was written`,
+    {
+      next: 'look at the other edit, then run it again',
+    },
+  );
+}
+
+/** Where a hard link is not to be had: the same bytes, flushed, with their mode, owner and times. */
+async function copyWhole(real: string, copy: string): Promise<void> {
+  const { mode, uid, gid, atime, mtime } = await stat(real);
+  await writeAtomically(copy, await readFile(real), { mode: mode & 0o7777, uid, gid });
+  await utimes(copy, atime, mtime);
 }
 
 /** A missing directory is made with the usual mode; nobody but root may write to one that is there. */
@@ -241,19 +286,26 @@ async function makeDirectory(directory: string): Promise<void> {
   if (created !== undefined) await syncDirectory(path.dirname(created));
 }
 
-async function readText(real: string, hostPath: string, realHostPath: string): Promise<ObservedFile | undefined> {
+async function readText(
+  real: string,
+  hostPath: string,
+  realHostPath: string,
+): Promise<ObservedFile | undefined> {
   let handle;
   try {
     // Not blocking: a named pipe in place of a unit must not hang the agent.
     handle = await open(real, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return undefined;
-    throw new AgentError('UNIT_UNREADABLE', `${hostPath} cannot be opened: ${String(error)}`, { cause: error });
+    throw new AgentError('UNIT_UNREADABLE', `${hostPath} cannot be opened: ${String(error)}`, {
+      cause: error,
+    });
   }
   try {
     const info = await handle.stat();
     if (!info.isFile()) throw new AgentError('FILE_UNSAFE', `${hostPath} is no regular file`);
-    if (info.size > maxFileBytes) throw new AgentError('UNIT_UNREADABLE', `${hostPath} is larger than ${maxFileBytes} bytes`);
+    if (info.size > maxFileBytes)
+      throw new AgentError('UNIT_UNREADABLE', `${hostPath} is larger than ${maxFileBytes} bytes`);
     const bytes = await handle.readFile();
     const text = decode(bytes, hostPath);
     return {
@@ -277,7 +329,11 @@ function decode(bytes: Uint8Array, hostPath: string): string {
     // ignoreBOM keeps a byte order mark in the text: it is one of the bytes that must not change.
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (cause) {
-    throw new AgentError('UNIT_UNREADABLE', `${hostPath} is not valid UTF-8; systemd refuses such a unit as well`, { cause });
+    throw new AgentError(
+      'UNIT_UNREADABLE',
+      `${hostPath} is not valid UTF-8; systemd refuses such a unit as well`,
+      { cause },
+    );
   }
 }
 
@@ -301,7 +357,8 @@ async function listDirectory(real: string): Promise<readonly ListedFile[]> {
   const listed: ListedFile[] = [];
   for (const entry of entries) {
     const full = path.join(real, entry.name);
-    if (entry.isSymbolicLink()) listed.push({ name: entry.name, kind: 'symlink', target: (await linkTarget(full)) ?? '' });
+    if (entry.isSymbolicLink())
+      listed.push({ name: entry.name, kind: 'symlink', target: (await linkTarget(full)) ?? '' });
     else if (entry.isDirectory()) listed.push({ name: entry.name, kind: 'directory' });
     else listed.push({ name: entry.name, kind: 'file', empty: (await stat(full)).size === 0 });
   }
@@ -324,14 +381,19 @@ async function wrapWrite(hostPath: string, verb: string, write: () => Promise<vo
   } catch (error) {
     if (error instanceof AgentError) throw error;
     const readOnly = isErrno(error, 'EROFS');
-    throw new AgentError(readOnly ? 'NODE_READ_ONLY' : 'FILE_WRITE_FAILED', `${verb} ${hostPath}: ${String(error)}`, {
-      cause: error,
-      next: readOnly ? 'the file system is read-only: use the way of the distribution to change it' : 'free the disk or mend the file system, then run it again',
-    });
+    throw new AgentError(
+      readOnly ? 'NODE_READ_ONLY' : 'FILE_WRITE_FAILED',
+      `${verb} ${hostPath}: ${String(error)}`,
+      {
+        cause: error,
+        next: readOnly
+          ? 'the file system is read-only: use the way of the distribution to change it'
+          : 'free the disk or mend the file system, then run it again',
+      },
+    );
   }
 }
 
 function isErrno(error: unknown, code: string): boolean {
   return typeof error === 'object' && error !== null && 'code' in error && error.code === code;
 }
-

@@ -3,7 +3,7 @@ import { link, lstat, mkdir, open, readFile, readdir, rename, rm, unlink, utimes
 import path from 'node:path';
 import { AgentError } from '../errors.ts';
 import { type AuditLine, type Journal, type Token, parseJournal, tokens } from '../transaction/journal.ts';
-import { type FileAttributes, resolveInRoot, syncDirectory, writeAtomically } from './files.ts';
+import { type FileAttributes, resolveInRoot, sha256, syncDirectory, writeAtomically } from './files.ts';
 
 /** A plan that failed, so that it is not tried again until something changes. */
 export interface Latch {
@@ -27,7 +27,12 @@ export interface StateDirectory {
   history(): Promise<readonly Journal[]>;
   backupPath(id: string): string;
   /** Saves one previous file, byte for byte, with its owner, mode and time. */
-  saveBackup(id: string, name: string, text: string, attributes: FileAttributes & { mtimeMs?: number }): Promise<void>;
+  saveBackup(
+    id: string,
+    name: string,
+    text: string,
+    attributes: FileAttributes & { mtimeMs?: number },
+  ): Promise<void>;
   readBackup(id: string, name: string): Promise<string | undefined>;
   token(id: string): Promise<Token>;
   /** Makes the token `armed`. */
@@ -46,7 +51,12 @@ export const stateDirectoryPath = '/var/lib/kubelet-sysctl-agent';
 /** @throws AgentError STATE_DIRECTORY_UNSAFE where anybody but root could write there. */
 export async function hostStateDirectory(
   root: string,
-  identity: { readonly pid: number; readonly bootId: string; readonly startTicks: string; isAlive(pid: number, startTicks: string): boolean },
+  identity: {
+    readonly pid: number;
+    readonly bootId: string;
+    readonly startTicks: string;
+    isAlive(pid: number, startTicks: string): boolean;
+  },
 ): Promise<StateDirectory> {
   const directory = await openDirectory(root);
   const inside = (...parts: string[]): string => path.join(directory, ...parts);
@@ -56,14 +66,22 @@ export async function hostStateDirectory(
     try {
       await writeAtomically(file, Buffer.from(`${JSON.stringify(value, null, 1)}\n`), privateFile);
     } catch (cause) {
-      throw new AgentError('FILE_WRITE_FAILED', `writing ${file}: ${String(cause)}`, { cause, next: 'free the disk or mend the file system, then run it again' });
+      throw new AgentError('FILE_WRITE_FAILED', `writing ${file}: ${String(cause)}`, {
+        cause,
+        next: 'free the disk or mend the file system, then run it again',
+      });
     }
   };
   const readJournalFile = async (file: string): Promise<Journal | undefined> => {
     const text = await readIfThere(file);
     if (text === undefined) return undefined;
     const parsed = parseJournal(text, file);
-    if (!parsed.ok) throw new AgentError('JOURNAL_UNREADABLE', parsed.problem.message, { ...(parsed.problem.next === undefined ? {} : { next: parsed.problem.next }) });
+    if (!parsed.ok)
+      throw new AgentError(
+        'JOURNAL_UNREADABLE',
+        parsed.problem.message,
+        parsed.problem.next === undefined ? {} : { next: parsed.problem.next },
+      );
     return parsed.journal;
   };
 
@@ -93,7 +111,10 @@ export async function hostStateDirectory(
         await writeAtomically(file, Buffer.from(text, 'utf8'), attributes);
         if (mtimeMs !== undefined) await utimes(file, mtimeMs / 1000, mtimeMs / 1000);
       } catch (cause) {
-        throw new AgentError('FILE_WRITE_FAILED', `saving a backup: ${String(cause)}`, { cause, next: 'free the disk or mend the file system, then run it again' });
+        throw new AgentError('FILE_WRITE_FAILED', `saving a backup: ${String(cause)}`, {
+          cause,
+          next: 'free the disk or mend the file system, then run it again',
+        });
       }
     },
     readBackup: async (id, name) => readIfThere(backup(id, safeName(name))),
@@ -115,23 +136,24 @@ export async function hostStateDirectory(
       return true;
     },
     async audit(line) {
-      const handle = await open(inside('audit.jsonl'), constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+      const handle = await open(
+        inside('audit.jsonl'),
+        constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW,
+        0o600,
+      );
       try {
-        await handle.writeFile(`${JSON.stringify(line)}\n`);
+        const { size } = await handle.stat();
+        const { buffer, bytesRead } = await handle.read(Buffer.alloc(1), 0, 1, Math.max(size - 1, 0));
+        // A line that a power failure cut off must not spoil this one.
+        const torn = bytesRead === 1 && buffer.toString() !== '\n';
+        await handle.writeFile(`${torn ? '\n' : ''}${JSON.stringify(line)}\n`);
         await handle.sync();
       } finally {
         await handle.close();
       }
     },
     async readLatch() {
-      const text = await readIfThere(inside('latch.json'));
-      if (text === undefined) return undefined;
-      try {
-        const value: unknown = JSON.parse(text);
-        return typeof value === 'object' && value !== null && 'planHash' in value ? (value as Latch) : undefined;
-      } catch {
-        return undefined;
-      }
+      return decodeLatch(await readIfThere(inside('latch.json')));
     },
     async writeLatch(latch) {
       if (latch === undefined) await rm(inside('latch.json'), { force: true });
@@ -151,6 +173,22 @@ export async function hostStateDirectory(
   };
 }
 
+/** Undefined unless the text is a whole latch: without one the change is tried once more, and latched again. */
+export function decodeLatch(text: string | undefined): Latch | undefined {
+  try {
+    const value: unknown = JSON.parse(text ?? 'null');
+    if (typeof value !== 'object' || value === null) return undefined;
+    const texts = ['planHash', 'code', 'message', 'transaction'].map((key): unknown =>
+      Reflect.get(value, key),
+    );
+    const sinceMs: unknown = Reflect.get(value, 'sinceMs');
+    if (!texts.every((found) => typeof found === 'string')) return undefined;
+    return typeof sinceMs === 'number' && Math.abs(sinceMs) <= 8.64e15 ? (value as Latch) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 const privateFile: FileAttributes = { mode: 0o600, uid: 0, gid: 0 };
 
 async function openDirectory(root: string): Promise<string> {
@@ -163,7 +201,11 @@ async function openDirectory(root: string): Promise<string> {
   await mkdir(parent, { recursive: true });
   await mkdir(directory, { mode: 0o700 }).catch((error: unknown) => {
     if (!isErrno(error, 'EEXIST')) {
-      throw new AgentError(isErrno(error, 'EROFS') ? 'NODE_READ_ONLY' : 'FILE_WRITE_FAILED', `making ${stateDirectoryPath}: ${String(error)}`, { cause: error });
+      throw new AgentError(
+        isErrno(error, 'EROFS') ? 'NODE_READ_ONLY' : 'FILE_WRITE_FAILED',
+        `making ${stateDirectoryPath}: ${String(error)}`,
+        { cause: error },
+      );
     }
   });
   const info = await lstat(directory);
@@ -172,7 +214,8 @@ async function openDirectory(root: string): Promise<string> {
   if (info.uid !== owner) throw unsafe(`belongs to uid ${info.uid}, not to uid ${owner}`);
   if ((info.mode & 0o022) !== 0) throw unsafe('can be written by others than its owner');
   const above = await lstat(parent);
-  if ((above.mode & 0o002) !== 0 && (above.mode & 0o1000) === 0) throw unsafe('lies in a directory that everybody may write to');
+  if ((above.mode & 0o002) !== 0 && (above.mode & 0o1000) === 0)
+    throw unsafe('lies in a directory that everybody may write to');
   await makePrivate(path.join(directory, 'backup'));
   return directory;
 }
@@ -182,19 +225,24 @@ async function makePrivate(directory: string): Promise<void> {
   if (created !== undefined) await syncDirectory(path.dirname(created));
 }
 
+interface LockIdentity extends Holder {
+  isAlive(pid: number, startTicks: string): boolean;
+}
+
 interface Holder {
   readonly pid: number;
   readonly bootId: string;
   readonly startTicks: string;
 }
 
-/** The lock file appears whole (link of a finished file), and a dead holder's is moved aside by rename. */
-async function takeLock(
-  file: string,
-  identity: Holder & { isAlive(pid: number, startTicks: string): boolean },
-): Promise<{ release(): Promise<void> }> {
-  const mine = JSON.stringify({ pid: identity.pid, bootId: identity.bootId, startTicks: identity.startTicks });
-  const temporary = `${file}.${identity.pid}`;
+/** The lock file appears whole, as the link of a finished file; one whose holder is gone is taken away first. */
+async function takeLock(file: string, identity: LockIdentity): Promise<{ release(): Promise<void> }> {
+  const mine = JSON.stringify({
+    pid: identity.pid,
+    bootId: identity.bootId,
+    startTicks: identity.startTicks,
+  });
+  const temporary = `${file}.${identity.pid}.${identity.startTicks}`;
   try {
     await writeAtomically(temporary, Buffer.from(mine), privateFile);
   } catch (cause) {
@@ -204,41 +252,91 @@ async function takeLock(
     });
   }
   try {
-    for (let attempt = 0; attempt < 5; attempt += 1) {
-      try {
-        await link(temporary, file);
+    for (let attempt = 0; attempt < lockAttempts; attempt += 1) {
+      if (await appears(temporary, file)) {
         return {
           async release() {
             if ((await readIfThere(file)) === mine) await unlink(file).catch(() => undefined);
           },
         };
-      } catch (error) {
-        if (!isErrno(error, 'EEXIST')) throw error;
       }
       const seen = await readIfThere(file);
       if (seen === undefined) continue;
       const holder = holderOf(seen);
-      if (holder !== undefined && holder.bootId === identity.bootId && identity.isAlive(holder.pid, holder.startTicks)) {
-        throw new AgentError('TRANSACTION_RUNNING', `another agent (PID ${holder.pid}) is at work on this node`, {
-          next: 'wait for it to end, or look at it with `kubelet-sysctl-agent status`',
-        });
+      if (isHeld(holder, identity)) {
+        throw new AgentError(
+          'TRANSACTION_RUNNING',
+          `another agent (PID ${holder?.pid}) is at work on this node`,
+          { next: 'wait for it to end, or look at it with `kubelet-sysctl-agent status`' },
+        );
       }
-      const stale = `${file}.stale`;
-      await rename(file, stale).catch(() => undefined);
-      // Whoever was slower may have moved a fresh lock aside: it is put back.
-      if ((await readIfThere(stale)) !== seen) await link(stale, file).catch(() => undefined);
-      await unlink(stale).catch(() => undefined);
+      await takeAwayStale(file, seen, temporary, identity);
     }
-    throw new AgentError('TRANSACTION_RUNNING', 'other agents keep taking the lock of this node', { next: 'try again' });
+    throw new AgentError('TRANSACTION_RUNNING', 'other agents keep taking the lock of this node', {
+      next: 'try again',
+    });
   } finally {
     await unlink(temporary).catch(() => undefined);
   }
 }
 
+const lockAttempts = 20;
+
+/**
+ * Takes a lock away whose holder is gone, and never the lock of the one who was quicker to do so: while the file named
+ * after the stale text is held, nobody else takes that text away, and nobody writes it again. Whoever dies in here
+ * leaves a stale file of the same kind, for which the same holds.
+ */
+async function takeAwayStale(
+  file: string,
+  seen: string,
+  temporary: string,
+  identity: LockIdentity,
+): Promise<void> {
+  const turn = `${file.replace(/\.stale-[0-9a-f]+$/, '')}.stale-${sha256(`${path.basename(file)} ${seen}`).slice(0, 16)}`;
+  if (await appears(temporary, turn)) {
+    try {
+      if ((await readIfThere(file)) === seen) await unlink(file);
+    } finally {
+      await unlink(turn).catch(() => undefined);
+    }
+    return;
+  }
+  const taken = await readIfThere(turn);
+  if (taken !== undefined && !isHeld(holderOf(taken), identity)) {
+    await takeAwayStale(turn, taken, temporary, identity);
+  }
+}
+
+/** False where a file of that name is there already. */
+async function appears(finished: string, file: string): Promise<boolean> {
+  try {
+    await link(finished, file);
+    return true;
+  } catch (error) {
+    if (isErrno(error, 'EEXIST')) return false;
+    throw error;
+  }
+}
+
+function isHeld(holder: Holder | undefined, identity: LockIdentity): boolean {
+  return (
+    holder !== undefined &&
+    holder.bootId === identity.bootId &&
+    identity.isAlive(holder.pid, holder.startTicks)
+  );
+}
+
 function holderOf(text: string): Holder | undefined {
   try {
     const value: unknown = JSON.parse(text);
-    if (typeof value === 'object' && value !== null && 'pid' in value && 'bootId' in value && 'startTicks' in value) {
+    if (
+      typeof value === 'object' &&
+      value !== null &&
+      'pid' in value &&
+      'bootId' in value &&
+      'startTicks' in value
+    ) {
       return { pid: Number(value.pid), bootId: String(value.bootId), startTicks: String(value.startTicks) };
     }
   } catch {
@@ -249,7 +347,8 @@ function holderOf(text: string): Holder | undefined {
 
 /** Transaction ids and backup names are ours; anything with a slash is a bug or an attack. */
 function safeName(name: string): string {
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name)) throw new AgentError('INTERNAL', `unsafe file name ${JSON.stringify(name)}`);
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name))
+    throw new AgentError('INTERNAL', `unsafe file name ${JSON.stringify(name)}`);
   return name;
 }
 
@@ -265,4 +364,3 @@ async function readIfThere(file: string): Promise<string | undefined> {
 function isErrno(error: unknown, code: string): boolean {
   return typeof error === 'object' && error !== null && 'code' in error && error.code === code;
 }
-

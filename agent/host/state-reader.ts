@@ -4,7 +4,7 @@ import { AgentError, type Problem, problemOf } from '../errors.ts';
 import { type Journal, parseJournal, type Token, tokens } from '../transaction/journal.ts';
 import { isOpen } from '../transaction/steps.ts';
 import { resolveInRoot } from './files.ts';
-import { type Latch, stateDirectoryPath } from './state-directory.ts';
+import { decodeLatch, type Latch, stateDirectoryPath } from './state-directory.ts';
 
 /** What the agent remembers of a node, without a lock and without making anything. */
 export interface StateView {
@@ -74,8 +74,8 @@ async function tokenIn(directory: string): Promise<Token> {
 async function readLatch(file: string): Promise<Latch | undefined> {
   const text = await textOf(file);
   if (text === undefined) return undefined;
-  const value: unknown = JSON.parse(text);
-  return typeof value === 'object' && value !== null && 'planHash' in value ? (value as Latch) : undefined;
+  JSON.parse(text);
+  return decodeLatch(text);
 }
 
 async function textOf(file: string): Promise<string | undefined> {
