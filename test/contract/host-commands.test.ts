@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'tap';
 import { type Commands, systemCommands } from '../../agent/host/commands.ts';
+import { spawnCommands } from '../../agent/host/spawn-commands.ts';
 import { fakeCommands } from '../support/host/commands.ts';
 
 // The same words run through both: the fake knows just these scripts of `sh -c`.
@@ -35,7 +36,11 @@ const fake = (): Commands =>
     },
   });
 
-const harnesses: Readonly<Record<string, () => Commands>> = { system: () => systemCommands, fake };
+const harnesses: Readonly<Record<string, () => Commands>> = {
+  system: () => systemCommands,
+  spawn: () => spawnCommands,
+  fake,
+};
 
 for (const [name, build] of Object.entries(harnesses)) {
   void test(`${name} commands`, async (t) => {
