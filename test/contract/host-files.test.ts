@@ -154,8 +154,8 @@ void t.test(
     const files = hostFiles(root);
     const full = path.join(root, 'unit');
     writeFileSync(full, 'old\r\n');
-    chmodSync(full, 0o4640);
     chownSync(full, 12, 34);
+    chmodSync(full, 0o4640);
     const before = await files.read('/unit');
     t.ok(before);
     if (before === undefined) return;

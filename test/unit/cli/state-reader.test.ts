@@ -2,21 +2,16 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { readState } from '../../../agent/host/state-reader.ts';
+import type { Journal } from '../../../agent/transaction/journal.ts';
+import { journalOf } from '../transaction/support/plan.ts';
 
 const directory = 'var/lib/kubelet-sysctl-agent';
-const journal = (id: string, startedAtMs: number, state: string, verdict?: object): string =>
-  JSON.stringify({
-    schema: 1,
-    id,
-    kind: 'apply',
-    planHash: 'x',
-    state,
-    plan: {},
-    startedAtMs,
-    bootId: 'b',
-    watchdogAfterMs: 1,
-    verdict,
-  });
+const journal = (
+  id: string,
+  startedAtMs: number,
+  state: Journal['state'],
+  verdict?: { kind: 'committed' },
+): string => JSON.stringify({ ...journalOf({ id, startedAtMs, state }), verdict });
 
 void t.test(
   'a node without a state directory has no history, and gets no directory by being asked',
@@ -52,7 +47,7 @@ void t.test('closed transactions come newest first, the open one with its token'
   writeFileSync(join(root, directory, 'journal.json'), journal('d', 4, 'filesWritten'));
   writeFileSync(
     join(root, directory, 'latch.json'),
-    JSON.stringify({ planHash: 'x', code: 'KUBELET_EXITED' }),
+    JSON.stringify({ planHash: 'x', code: 'KUBELET_EXITED', message: 'm', sinceMs: 1, transaction: 'T' }),
   );
   const state = await readState(root);
   t.match(state, { open: { id: 'd' }, token: 'armed', latch: { planHash: 'x' }, problems: [] });
