@@ -126,7 +126,11 @@ export class AgentError extends Error {
 /** The problem that an error stands for; unknown errors become INTERNAL and keep their message. */
 export function problemOf(error: unknown): Problem {
   if (error instanceof AgentError) {
-    return { code: error.code, message: error.message, ...(error.next === undefined ? {} : { next: error.next }) };
+    return {
+      code: error.code,
+      message: error.message,
+      ...(error.next === undefined ? {} : { next: error.next }),
+    };
   }
   return { code: 'INTERNAL', message: error instanceof Error ? error.message : String(error) };
 }

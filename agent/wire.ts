@@ -51,11 +51,17 @@ export async function connectNode(options: NodeOptions): Promise<NodeConnection>
   const deadlines = options.deadlines ?? defaultDeadlines;
   const commands = await commandsFor(options);
   const files = hostFiles(root, selinuxRelabel(commands, root));
-  const sysctls = hostSysctls({ commands });
+  const sysctls = hostSysctls({ commands, procDir: hostProc(root) });
   const bus = (await isBooted(root))
-    ? await connectBus(await resolveInRoot(root, '/run/dbus/system_bus_socket'), { deadlineMs: deadlines.callMs, reconnect: options.longRunning ?? false })
+    ? await connectBus(await resolveInRoot(root, '/run/dbus/system_bus_socket'), {
+        deadlineMs: deadlines.callMs,
+        reconnect: options.longRunning ?? false,
+      })
     : undefined;
-  const systemd = bus === undefined ? undefined : hostSystemd(bus, { deadlineMs: deadlines.callMs, reloadDeadlineMs: deadlines.reloadMs });
+  const systemd =
+    bus === undefined
+      ? undefined
+      : hostSystemd(bus, { deadlineMs: deadlines.callMs, reloadDeadlineMs: deadlines.reloadMs });
 
   return {
     observation: {
@@ -63,7 +69,8 @@ export async function connectNode(options: NodeOptions): Promise<NodeConnection>
       systemd,
       sysctls,
       process: readProcess,
-      kubeletVersion: async (executable, argvPrefix) => kubeletVersion(commands, { executable, argvPrefix, root }),
+      kubeletVersion: async (executable, argvPrefix) =>
+        kubeletVersion(commands, { executable, argvPrefix, root }),
       kernelRelease,
       healthz: async (address, port) => probeHealthz({ address, port, deadlineMs: 2_000 }),
       runningPods: async () => readRunningPods({ root }),
@@ -102,6 +109,15 @@ async function commandsFor({ longRunning }: NodeOptions): Promise<Commands> {
   return longRunning === true
     ? (await import('./host/spawn-commands.ts')).spawnCommands
     : (await import('./host/commands.ts')).systemCommands;
+}
+
+/**
+ * The host's procfs where it is mounted with the host's root: in a container without `privileged` that one can be
+ * written and our own `/proc/sys` cannot. Whose namespaces a value is read in does not depend on the mount.
+ */
+function hostProc(root: string): string {
+  const mounted = path.join(root, 'proc');
+  return existsSync(path.join(mounted, '1', 'ns')) ? mounted : '/proc';
 }
 
 /** sd_booted(3): the directory that only a running systemd makes. The machine's own root must have one. */

@@ -129,6 +129,9 @@ function countRollback(ports: LoopPorts, { verdict }: Journal): void {
 
 function logTransaction(log: LoopPorts['log'], event: TransactionEvent): void {
   switch (event.kind) {
+    case 'planned':
+      log('debug', 'planned', { outcome: event.outcome.kind }, 'planned');
+      return;
     case 'waiting':
       log('info', 'waiting', { forMs: Math.round(event.forMs) }, event.why);
       return;

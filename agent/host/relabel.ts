@@ -12,14 +12,20 @@ import type { Relabel } from './files.ts';
 export function selinuxRelabel(commands: Commands, root: string): Relabel {
   return async (temporary, like) => {
     if (!existsSync('/sys/fs/selinux/enforce')) return;
-    const onHost = (file: string): string => (path.resolve(root) === '/' ? file : `/${path.relative(root, file)}`);
+    const onHost = (file: string): string =>
+      path.resolve(root) === '/' ? file : `/${path.relative(root, file)}`;
     const chcon = ['chcon', `--reference=${onHost(like)}`, onHost(temporary)];
-    const command = path.resolve(root) === '/' ? chcon : ['nsenter', '--mount=/proc/1/ns/mnt', '--', ...chcon];
+    const command =
+      path.resolve(root) === '/' ? chcon : ['nsenter', '--mount=/proc/1/ns/mnt', '--', ...chcon];
     const [file = '', ...args] = command;
     const result = await commands.run(file, args, { deadlineMs: 5_000 });
     if (result.kind === 'exited' && result.code === 0) return;
-    throw new AgentError('FILE_WRITE_FAILED', `could not give ${onHost(temporary)} the SELinux label of ${onHost(like)}`, {
-      next: 'the host needs `chcon`; look at `ls -Z` of that file',
-    });
+    throw new AgentError(
+      'FILE_WRITE_FAILED',
+      `could not give ${onHost(temporary)} the SELinux label of ${onHost(like)}`,
+      {
+        next: 'the host needs `chcon`; look at `ls -Z` of that file',
+      },
+    );
   };
 }

@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
+import { statSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import path from 'node:path';
 import type { StartConditions } from '../plan/start-conditions.ts';
@@ -23,8 +24,7 @@ export async function probeSocket(
     socket.on('connect', () => end('answers'));
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'ECONNREFUSED') end('silent');
-      else if (error.code === 'ENOENT')
-        void directoryIsThere(real).then((there) => end(there ? 'absent' : 'unknown'));
+      else if (error.code === 'ENOENT') end(directoryIsThere(real) ? 'absent' : 'unknown');
       else end('unknown');
     });
   });
@@ -50,9 +50,6 @@ export async function certificateEnd(root: string, hostPath: string): Promise<nu
   }
 }
 
-async function directoryIsThere(real: string): Promise<boolean> {
-  return stat(path.dirname(real)).then(
-    (info) => info.isDirectory(),
-    () => false,
-  );
+function directoryIsThere(real: string): boolean {
+  return statSync(path.dirname(real), { throwIfNoEntry: false })?.isDirectory() ?? false;
 }

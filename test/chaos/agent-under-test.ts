@@ -5,7 +5,7 @@
 import { existsSync, rmSync } from 'node:fs';
 import { applyPolicy } from '../../agent/engine/apply.ts';
 import type { TransactionEvent } from '../../agent/engine/ports.ts';
-import { problemOf } from '../../agent/errors.ts';
+import { problemOf, unreachable } from '../../agent/errors.ts';
 import { systemClock } from '../../agent/host/clock.ts';
 import { mergeForNode } from '../../agent/policy/merge.ts';
 import { policyFromFlags } from '../../agent/policy/from-flags.ts';
@@ -82,6 +82,8 @@ function pointOf(event: TransactionEvent): string | undefined {
     case 'auditFailed':
     case 'closed':
       return undefined;
+    default:
+      return unreachable(event);
   }
 }
 

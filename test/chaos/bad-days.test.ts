@@ -38,7 +38,7 @@ async function meanwhile(
   };
 }
 
-t.test('a full disk is a refusal that touches nothing', tier, async (t) => {
+void t.test('a full disk is a refusal that touches nothing', tier, async (t) => {
   const chaos = await chaosNode(t);
   chaos.node.fillDisk();
   const refused = await chaos.run({});
@@ -52,7 +52,7 @@ t.test('a full disk is a refusal that touches nothing', tier, async (t) => {
   t.strictSame(await chaos.find(), { file: 'new', process: 'new', litter: [] });
 });
 
-t.test('a disk that fills up before the unit is written leaves the old unit', tier, async (t) => {
+void t.test('a disk that fills up before the unit is written leaves the old unit', tier, async (t) => {
   const chaos = await chaosNode(t);
   const { outcome, text } = await meanwhile(chaos, 'before:writeFiles', async () =>
     Promise.resolve(chaos.node.fillDisk()),
@@ -64,7 +64,7 @@ t.test('a disk that fills up before the unit is written leaves the old unit', ti
   t.equal(found.process, 'old');
 });
 
-t.test(
+void t.test(
   'a disk that fills up after the unit was written does not stop the roll-back of a kubelet that fails',
   tier,
   async (t) => {
@@ -80,7 +80,7 @@ t.test(
   },
 );
 
-t.test('a read-only /etc is refused', tier, async (t) => {
+void t.test('a read-only /etc is refused', tier, async (t) => {
   const chaos = await chaosNode(t);
   const undo = await chaos.node.makeReadOnly('/etc');
   const refused = await chaos.run({});
@@ -90,7 +90,7 @@ t.test('a read-only /etc is refused', tier, async (t) => {
   t.equal((await chaos.find()).process, 'old');
 });
 
-t.test('without the bus there is no apply', tier, async (t) => {
+void t.test('without the bus there is no apply', tier, async (t) => {
   const chaos = await chaosNode(t);
   await chaos.node.stopDBus();
   const refused = await chaos.run({});
@@ -100,20 +100,24 @@ t.test('without the bus there is no apply', tier, async (t) => {
 });
 
 for (const pauseAt of ['before:reload', 'before:restart', 'before:observe']) {
-  t.test(`the bus goes away ${pauseAt}: the watchdog of the host takes the change back`, tier, async (t) => {
-    const chaos = await chaosNode(t);
-    const { outcome, text } = await meanwhile(chaos, pauseAt, async () => chaos.node.stopDBus());
-    t.equal(outcome.kind, 'rolledBack', text);
-    t.equal(outcome.journal?.verdict?.by, 'watchdog');
-    await chaos.node.startDBus();
-    await chaos.node.waitForKubelet();
-    const found = await chaos.find();
-    t.equal(found.file, 'old');
-    t.equal(found.process, 'old');
-  });
+  void t.test(
+    `the bus goes away ${pauseAt}: the watchdog of the host takes the change back`,
+    tier,
+    async (t) => {
+      const chaos = await chaosNode(t);
+      const { outcome, text } = await meanwhile(chaos, pauseAt, async () => chaos.node.stopDBus());
+      t.equal(outcome.kind, 'rolledBack', text);
+      t.equal(outcome.journal?.verdict?.by, 'watchdog');
+      await chaos.node.startDBus();
+      await chaos.node.waitForKubelet();
+      const found = await chaos.find();
+      t.equal(found.file, 'old');
+      t.equal(found.process, 'old');
+    },
+  );
 }
 
-t.test('a bus that is silent ends in a deadline and a roll-back', tier, async (t) => {
+void t.test('a bus that is silent ends in a deadline and a roll-back', tier, async (t) => {
   const chaos = await chaosNode(t);
   const daemon = (await chaos.node.systemctl('show', '-P', 'MainPID', 'dbus.service')).trim();
   const { outcome, text } = await meanwhile(chaos, 'before:restart', async () => {
@@ -127,7 +131,7 @@ t.test('a bus that is silent ends in a deadline and a roll-back', tier, async (t
   t.equal(found.process, 'old');
 });
 
-t.test(
+void t.test(
   'an edit by somebody else before the unit is written is kept, and nothing is done',
   tier,
   async (t) => {
@@ -143,7 +147,7 @@ t.test(
   },
 );
 
-t.test(
+void t.test(
   'an edit by somebody else after ours is noticed before the restart, and a copy of it is kept',
   tier,
   async (t) => {
@@ -162,7 +166,7 @@ t.test(
   },
 );
 
-t.test(
+void t.test(
   'a watchdog that fires while the agent is about to commit wins, and the agent says so',
   tier,
   async (t) => {
@@ -175,7 +179,7 @@ t.test(
   },
 );
 
-t.test('a second agent is kept out while the first one is at work', tier, async (t) => {
+void t.test('a second agent is kept out while the first one is at work', tier, async (t) => {
   const chaos = await chaosNode(t);
   const { outcome } = await meanwhile(chaos, 'before:reload', async () => {
     const second = await chaos.run({});

@@ -12,7 +12,7 @@ const faults = [
   { fault: 'healthz-500', code: /KUBELET_NOT_ANSWERING/ },
 ];
 
-t.test('a kubelet that is not well with the new flag is rolled back and latched', tier, (t) => {
+void t.test('a kubelet that is not well with the new flag is rolled back and latched', tier, (t) => {
   t.jobs = 3;
   for (const { fault, code } of faults) {
     void t.test(fault, sideBySide, async (t) => {
@@ -36,7 +36,7 @@ t.test('a kubelet that is not well with the new flag is rolled back and latched'
   t.end();
 });
 
-t.test(
+void t.test(
   'a kubelet that breaks while nobody watches is rolled back by the timer of the host, in its own time',
   tier,
   async (t) => {
@@ -56,18 +56,22 @@ t.test(
   },
 );
 
-t.test('a kubelet that tells systemd when it is ready, and never does, is rolled back', tier, async (t) => {
-  const chaos = await chaosNode(t, { layout: 'notify', faults: ['with-flag:never-ready'] });
-  const failed = await chaos.run({ deadlines: { restartMs: 3_000 } });
-  t.equal(failed.outcome?.kind, 'rolledBack', failed.text);
-  t.match(failed.outcome?.problem?.code, /RESTART_(TIMED_OUT|FAILED)/);
-  await chaos.node.waitForKubelet();
-  const found = await chaos.find();
-  t.equal(found.file, 'old');
-  t.equal(found.process, 'old');
-});
+void t.test(
+  'a kubelet that tells systemd when it is ready, and never does, is rolled back',
+  tier,
+  async (t) => {
+    const chaos = await chaosNode(t, { layout: 'notify', faults: ['with-flag:never-ready'] });
+    const failed = await chaos.run({ deadlines: { restartMs: 3_000 } });
+    t.equal(failed.outcome?.kind, 'rolledBack', failed.text);
+    t.match(failed.outcome?.problem?.code, /RESTART_(TIMED_OUT|FAILED)/);
+    await chaos.node.waitForKubelet();
+    const found = await chaos.find();
+    t.equal(found.file, 'old');
+    t.equal(found.process, 'old');
+  },
+);
 
-t.test(
+void t.test(
   'two applies in a row on a unit with the default start limits leave the kubelet running',
   tier,
   async (t) => {

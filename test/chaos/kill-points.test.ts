@@ -13,50 +13,58 @@ const rollbackPoints = rollbackSteps
 const unavailable = nodeTierUnavailable();
 const tier = { skip: unavailable ?? false, timeout: 900_000 };
 
-t.test('the agent is killed at every point of an apply, and the next apply finishes the work', tier, (t) => {
-  t.jobs = 4;
-  for (const killAt of points) {
-    void t.test(`killed ${killAt}`, sideBySide, async (t) => {
-      const chaos = await chaosNode(t);
-      const { killed, text } = await chaos.run({ killAt });
-      t.ok(killed, `dies at ${killAt}: ${text}`);
-      const amid = await chaos.find();
-      t.not(amid.file, 'other', 'the file is whole');
-      t.not(amid.process, 'none', 'the kubelet runs');
+void t.test(
+  'the agent is killed at every point of an apply, and the next apply finishes the work',
+  tier,
+  (t) => {
+    t.jobs = 4;
+    for (const killAt of points) {
+      void t.test(`killed ${killAt}`, sideBySide, async (t) => {
+        const chaos = await chaosNode(t);
+        const { killed, text } = await chaos.run({ killAt });
+        t.ok(killed, `dies at ${killAt}: ${text}`);
+        const amid = await chaos.find();
+        t.not(amid.file, 'other', 'the file is whole');
+        t.not(amid.process, 'none', 'the kubelet runs');
 
-      const again = await chaos.run({});
-      t.match(again.outcome?.kind, /^(committed|converged)$/, again.text);
-      await chaos.node.waitForKubelet();
-      t.strictSame(await chaos.find(), { file: 'new', process: 'new', litter: [] });
-    });
-  }
-  t.end();
-});
+        const again = await chaos.run({});
+        t.match(again.outcome?.kind, /^(committed|converged)$/, again.text);
+        await chaos.node.waitForKubelet();
+        t.strictSame(await chaos.find(), { file: 'new', process: 'new', litter: [] });
+      });
+    }
+    t.end();
+  },
+);
 
-t.test('the agent is killed at every point of an apply, and the watchdog of the host acts', tier, (t) => {
-  t.jobs = 4;
-  for (const killAt of points) {
-    void t.test(`killed ${killAt}`, sideBySide, async (t) => {
-      const chaos = await chaosNode(t);
-      const { killed, text } = await chaos.run({ killAt });
-      t.ok(killed, `dies at ${killAt}: ${text}`);
-      const committed = killAt === 'after:commit';
-      await chaos.fireWatchdog();
-      await chaos.node.waitForKubelet();
-      const found = await chaos.find();
-      t.equal(found.file, committed ? 'new' : 'old');
-      t.equal(found.process, committed ? 'new' : 'old');
+void t.test(
+  'the agent is killed at every point of an apply, and the watchdog of the host acts',
+  tier,
+  (t) => {
+    t.jobs = 4;
+    for (const killAt of points) {
+      void t.test(`killed ${killAt}`, sideBySide, async (t) => {
+        const chaos = await chaosNode(t);
+        const { killed, text } = await chaos.run({ killAt });
+        t.ok(killed, `dies at ${killAt}: ${text}`);
+        const committed = killAt === 'after:commit';
+        await chaos.fireWatchdog();
+        await chaos.node.waitForKubelet();
+        const found = await chaos.find();
+        t.equal(found.file, committed ? 'new' : 'old');
+        t.equal(found.process, committed ? 'new' : 'old');
 
-      const again = await chaos.run({});
-      t.match(again.outcome?.kind, /^(committed|converged)$/, again.text);
-      await chaos.node.waitForKubelet();
-      t.strictSame(await chaos.find(), { file: 'new', process: 'new', litter: [] });
-    });
-  }
-  t.end();
-});
+        const again = await chaos.run({});
+        t.match(again.outcome?.kind, /^(committed|converged)$/, again.text);
+        await chaos.node.waitForKubelet();
+        t.strictSame(await chaos.find(), { file: 'new', process: 'new', litter: [] });
+      });
+    }
+    t.end();
+  },
+);
 
-t.test('the power fails at every point of an apply', tier, (t) => {
+void t.test('the power fails at every point of an apply', tier, (t) => {
   t.jobs = 4;
   for (const killAt of points) {
     void t.test(`power cut ${killAt}`, sideBySide, async (t) => {
@@ -83,7 +91,7 @@ t.test('the power fails at every point of an apply', tier, (t) => {
   t.end();
 });
 
-t.test('the agent is killed at every point of a roll-back, and the watchdog finishes it', tier, (t) => {
+void t.test('the agent is killed at every point of a roll-back, and the watchdog finishes it', tier, (t) => {
   t.jobs = 4;
   for (const killAt of rollbackPoints) {
     void t.test(`killed ${killAt}`, sideBySide, async (t) => {

@@ -15,7 +15,7 @@ async function commandLine(node: TestNode): Promise<string[]> {
   return stdout.split('\0').slice(0, -1);
 }
 
-t.test('the layout of IBM Cloud Private: plan, apply, apply again, roll back', tier, async (t) => {
+void t.test('the layout of IBM Cloud Private: plan, apply, apply again, roll back', tier, async (t) => {
   const node = await bootNode({ layout: 'icp' }, t);
   const before = node.read(icpUnit).toString();
   const argv = await commandLine(node);
@@ -63,7 +63,7 @@ t.test('the layout of IBM Cloud Private: plan, apply, apply again, roll back', t
   );
 });
 
-t.test(
+void t.test(
   'the layout of kubeadm: a drop-in of our own beside the vendor unit, and nothing else',
   tier,
   async (t) => {
@@ -95,29 +95,33 @@ t.test(
   },
 );
 
-t.test('a list in the configuration file stays in force when the flag would hide it', tier, async (t) => {
-  const node = await bootNode({ layout: 'with-config-list' }, t);
-  const applied = await node.agent([
-    'apply',
-    '--allow',
-    'net.core.somaxconn',
-    '--probation',
-    '1s',
-    '--output',
-    'json',
-  ]);
-  t.equal(applied.code, 0, applied.stderr);
-  const flag = (await commandLine(node)).find((word) => word.startsWith('--allowed-unsafe-sysctls=')) ?? '';
-  const config = node.read('/var/lib/kubelet/config.yaml').toString();
-  const listed = [...config.matchAll(/^ *- ["']?([a-z0-9.*_-]+)["']?$/gm)]
-    .map((match) => match[1] ?? '')
-    .filter((entry) => /^(net|kernel|fs)\./.test(entry));
-  t.ok(listed.length > 0);
-  for (const entry of [...listed, 'net.core.somaxconn'])
-    t.ok(flag.split(/[=,]/).includes(entry), `${entry} in ${flag}`);
-});
+void t.test(
+  'a list in the configuration file stays in force when the flag would hide it',
+  tier,
+  async (t) => {
+    const node = await bootNode({ layout: 'with-config-list' }, t);
+    const applied = await node.agent([
+      'apply',
+      '--allow',
+      'net.core.somaxconn',
+      '--probation',
+      '1s',
+      '--output',
+      'json',
+    ]);
+    t.equal(applied.code, 0, applied.stderr);
+    const flag = (await commandLine(node)).find((word) => word.startsWith('--allowed-unsafe-sysctls=')) ?? '';
+    const config = node.read('/var/lib/kubelet/config.yaml').toString();
+    const listed = [...config.matchAll(/^ *- ["']?([a-z0-9.*_-]+)["']?$/gm)]
+      .map((match) => match[1] ?? '')
+      .filter((entry) => /^(net|kernel|fs)\./.test(entry));
+    t.ok(listed.length > 0);
+    for (const entry of [...listed, 'net.core.somaxconn'])
+      t.ok(flag.split(/[=,]/).includes(entry), `${entry} in ${flag}`);
+  },
+);
 
-t.test('every bad entry is refused with nothing touched', tier, async (t) => {
+void t.test('every bad entry is refused with nothing touched', tier, async (t) => {
   const node = await bootNode({ layout: 'quick' }, t);
   const before = node.read(icpUnit).toString();
   const pid = await node.property('MainPID');
@@ -152,7 +156,7 @@ for (const [layout, code] of [
   ['exec-stop', 'UNIT_STOP_UNSAFE'],
   ['masked', 'UNIT_MASKED'],
 ] as const) {
-  t.test(`the layout ${layout} is refused: ${code}`, tier, async (t) => {
+  void t.test(`the layout ${layout} is refused: ${code}`, tier, async (t) => {
     const node = await bootNode({ layout }, t);
     const refused = await node.agent(['apply', '--allow', 'net.core.somaxconn']);
     t.equal(refused.code, 3, refused.stdout + refused.stderr);
@@ -161,7 +165,7 @@ for (const [layout, code] of [
   });
 }
 
-t.test('node sysctls are written, kept for the next boot, and put back by rollback', tier, async (t) => {
+void t.test('node sysctls are written, kept for the next boot, and put back by rollback', tier, async (t) => {
   const node = await bootNode({ layout: 'quick' }, t);
   const file = '/etc/sysctl.d/zz-kubelet-sysctl-agent.conf';
   const value = async (): Promise<string> =>
@@ -188,7 +192,7 @@ t.test('node sysctls are written, kept for the next boot, and put back by rollba
   t.notOk(node.exists(file));
 });
 
-t.test('a sysctl that the kernel refuses leaves everything as it was', tier, async (t) => {
+void t.test('a sysctl that the kernel refuses leaves everything as it was', tier, async (t) => {
   const node = await bootNode({ layout: 'quick' }, t);
   const unit = node.read(icpUnit).toString();
   const pid = await node.property('MainPID');
@@ -208,7 +212,7 @@ t.test('a sysctl that the kernel refuses leaves everything as it was', tier, asy
   t.notOk(node.exists('/etc/sysctl.d/zz-kubelet-sysctl-agent.conf'));
 });
 
-t.test('unknown flags and a missing policy are usage errors', tier, async (t) => {
+void t.test('unknown flags and a missing policy are usage errors', tier, async (t) => {
   const node = await bootNode({ layout: 'quick' }, t);
   t.equal((await node.agent(['apply', '--no-such-flag'])).code, 64);
   t.equal((await node.agent(['apply'])).code, 64);

@@ -54,10 +54,17 @@ policy     command-line
 placement  Unit, in /etc/systemd/system/kubelet.service
            because /etc/systemd/system/kubelet.service is the admin's own file
            and holds the kubelet's command
+           survives package upgrades and reboots
 
 allowed unsafe sysctls
   + net.core.somaxconn
   + net.ipv4.tcp_*
+
+placements           survives
+  * Unit             package upgrades and reboots
+    DropIn           package upgrades and reboots; it is made anew when the …
+    EnvironmentFile  impossible: the command expands no variable
+    KubeletConfig    impossible: its --config file cannot be read
 
 warning  KUBELET_NOT_FOUND
   the kubelet's version is unknown, so entries must satisfy every version's

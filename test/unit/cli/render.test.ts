@@ -38,7 +38,7 @@ void t.test('a plan for a running node says what happens to it', (t) => {
           plan,
           notes: {
             warnings: [{ code: 'KUBELET_NOT_FOUND', message: 'unknown version' }],
-            hints: ['net.ipv4.tcp_syncookies is a safe sysctl'],
+            hints: ['net.ipv4.tcp_syncookies is a safe sysctl', 'net.ipv4.tcp_syncookies is a safe sysctl'],
             sysctls: [
               { name: 'vm.swappiness', expected: '10', found: '60', state: 'drifted', remediation: 'Report' },
               {

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import t from 'tap';
-import { duration, paint, spread, visible, wrap } from '../../../agent/cli/text.ts';
+import { duration, instruction, paint, shorten, spread, visible, wrap } from '../../../agent/cli/text.ts';
 
 void t.test('wrapped text keeps its words and stays within the width wherever a word fits', (t) => {
   const word = fc.stringMatching(/^[a-z0-9./*-]{1,30}$/);
@@ -35,6 +35,38 @@ void t.test('no text of a node reaches the terminal as a control character', (t)
   );
   t.equal(visible('a\u001b[31mb\r\u202ec'), 'a\\x1b[31mb\\x0d\\u202ec');
   t.equal(visible('a\tb'), 'a\tb');
+  t.end();
+});
+
+void t.test('a shortened text fits, begins as it did, and says that it goes on', (t) => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary' }), fc.integer({ min: 2, max: 60 }), (text, room) => {
+      const whole = visible(text.trim().split(/\s+/).join(' '));
+      const short = shorten(text, room);
+      t.ok(short.length <= room);
+      t.ok(
+        short === whole || (short.endsWith('…') && whole.startsWith(short.slice(0, -1).trimEnd())),
+        JSON.stringify(text),
+      );
+    }),
+  );
+  t.equal(shorten('package upgrades and reboots; it is made anew', 40), 'package upgrades and reboots …');
+  t.equal(shorten('reboots; kubeadm upgrade writes it anew', 36), 'reboots; kubeadm upgrade writes it …');
+  t.equal(shorten('reboots', 7), 'reboots');
+  t.end();
+});
+
+void t.test('a snippet after the sentence of a next step stays as it is, whatever its width', (t) => {
+  const long = `    - ${'net.'.repeat(30)}*`;
+  t.same(instruction(`put this  there:\na:\n\n  b:\r\n${long}\n\n`, 16, 'next: '), [
+    'next: put this',
+    '      there:',
+    '      a:',
+    '',
+    '        b:',
+    `      ${long}`,
+  ]);
+  t.same(instruction('a\u001b[31mb\nc\u001bd', 40, ''), ['a\\x1b[31mb', 'c\\x1bd']);
   t.end();
 });
 

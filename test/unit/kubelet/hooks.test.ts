@@ -140,22 +140,19 @@ void t.test('the message names the setting, the command and what it does', (t) =
   t.end();
 });
 
-void t.test(
-  'kill modes: process is best, a whole cgroup is a hint, none needs a command of its own',
-  (t) => {
-    const mode = (killMode: string, execStop: UnitHooks['execStop'] = []): readonly [number, number] => {
-      const { problems, warnings, hints } = dangerousHooks({ ...none, killMode, execStop });
-      t.same(warnings, []);
-      return [problems.length, hints.length];
-    };
-    t.same(mode('process'), [0, 0]);
-    t.same(mode('control-group'), [0, 1]);
-    t.same(mode('mixed'), [0, 1]);
-    t.same(mode('none'), [1, 0]);
-    t.same(mode('none', [['/bin/kill', '$MAINPID']]), [0, 0]);
-    t.end();
-  },
-);
+void t.test('kill modes: process is best, a whole cgroup is a hint, none needs a command of its own', (t) => {
+  const mode = (killMode: string, execStop: UnitHooks['execStop'] = []): readonly [number, number] => {
+    const { problems, warnings, hints } = dangerousHooks({ ...none, killMode, execStop });
+    t.same(warnings, []);
+    return [problems.length, hints.length];
+  };
+  t.same(mode('process'), [0, 0]);
+  t.same(mode('control-group'), [0, 1]);
+  t.same(mode('mixed'), [0, 1]);
+  t.same(mode('none'), [1, 0]);
+  t.same(mode('none', [['/bin/kill', '$MAINPID']]), [0, 0]);
+  t.end();
+});
 
 void t.test('a shell text is cut into its simple commands', (t) => {
   const cut = (text: string): readonly (readonly string[])[] => shellCommands(['/bin/sh', '-c', text]);

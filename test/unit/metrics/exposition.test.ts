@@ -62,7 +62,7 @@ void test('every metric of the catalogue but those of the scrape is in the regis
     catalogue.nodeSysctlUnreadable,
     catalogue.nodeSysctlValue,
     catalogue.allowlistEntry,
-  ].map(({ name }) => name as string);
+  ].map(({ name }): string => name);
   for (const { name, type } of Object.values(catalogue)) {
     if (!perScrape.includes(name)) t.ok(text.includes(`# TYPE ${name} ${type}\n`), name);
     t.match(metricTable(), `| \`${name}\` | ${type} |`);

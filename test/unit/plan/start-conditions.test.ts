@@ -13,7 +13,7 @@ const fine: StartConditions = {
   },
 };
 
-t.test('a kubelet that finds all it needs may be restarted', async (t) => {
+void t.test('a kubelet that finds all it needs may be restarted', async (t) => {
   t.strictSame(startProblems(fine, 1_000), []);
   t.strictSame(startProblems({ ...fine, runtime: undefined, clientCertificate: undefined }, 1_000), []);
   t.strictSame(
@@ -48,7 +48,7 @@ const broken: readonly (readonly [string, Partial<StartConditions>, RegExp])[] =
   ],
 ];
 for (const [what, change, message] of broken) {
-  t.test(`${what} would keep the kubelet down, with the old command line as well`, async (t) => {
+  void t.test(`${what} would keep the kubelet down, with the old command line as well`, async (t) => {
     const [problem, ...more] = startProblems({ ...fine, ...change }, 1_000);
     t.equal(problem?.code, 'KUBELET_WOULD_NOT_START');
     t.match(problem?.message, message);
@@ -56,7 +56,7 @@ for (const [what, change, message] of broken) {
   });
 }
 
-t.test('an expired certificate is no reason where the kubelet can bootstrap', async (t) => {
+void t.test('an expired certificate is no reason where the kubelet can bootstrap', async (t) => {
   t.strictSame(
     startProblems(
       { ...fine, clientCertificate: { path: '/p.pem', notAfterMs: 1, canBootstrap: true } },
