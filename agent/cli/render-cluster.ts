@@ -149,7 +149,8 @@ function bar(part: number, width: number, page: Page): string {
 function age(stamp: string, nowMs: number): string {
   const ms = nowMs - Date.parse(stamp);
   if (!Number.isFinite(ms)) return '?';
-  if (ms < 3_600_000) return duration(Math.max(0, Math.floor(ms / 1000) * 1000)).replace('0 ms', 'now');
+  if (ms < 60_000) return `${Math.max(0, Math.floor(ms / 1000))} s`;
+  if (ms < 3_600_000) return duration(ms);
   const hours = Math.floor(ms / 3_600_000);
   return hours < 48 ? `${hours} h` : `${Math.floor(hours / 24)} d`;
 }

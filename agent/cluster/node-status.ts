@@ -181,6 +181,9 @@ function conditionsOf(facts: NodeFacts, { slot, before }: StatusContext): readon
 function headline(facts: NodeFacts, { slot, forbidden }: StatusContext): string {
   if (slot.kind === 'halted')
     return `The rollout of policy ${slot.policy} is halted by ${slot.by.join(', ')}.`;
+  const last = facts.lastTransaction;
+  if ((facts.state === 'latched' || facts.state === 'broken') && last?.code !== undefined)
+    return `${last.code}: ${last.message}`;
   const converged = facts.conditions.find(({ type }) => type === 'Converged');
   if (converged?.status !== 'True' && converged !== undefined && converged.message !== '')
     return `${converged.reason}: ${converged.message}`;

@@ -207,7 +207,6 @@ export function statusCustomResourceDefinition(): object {
             column('Drift', 'integer', '.status.driftCount', 'How many things differ from the policies.'),
             column('Last', 'string', '.status.lastTransaction.verdict', 'How the last change ended.'),
             column('Seen', 'date', '.status.observedAt', 'When the node was looked at.'),
-            column('Halted By', 'string', '.status.slot.haltedBy', 'Failed nodes that are waited for.', 1),
             column('Message', 'string', '.status.message', 'What a person should know first.', 1),
             column('Age', 'date', '.metadata.creationTimestamp', 'Since when there is an agent.'),
           ],
