@@ -161,11 +161,18 @@ async function withDeadline(pending: PromiseLike<unknown>, deadlineMs: number): 
   }
 }
 
+/** The library names its own errors as a peer would: a deadline as NoReply, a lost connection as Disconnected. */
+const silences: ReadonlySet<unknown> = new Set(['NoReply', 'Timeout', 'TimedOut']);
+
 function reasonOf(error: unknown): string {
   if (typeof error === 'object' && error !== null) {
-    if ('dbusName' in error && typeof error.dbusName === 'string') return error.dbusName;
     if ('code' in error && error.code === 'ETIMEDOUT') return 'timeout';
     if ('code' in error && error.code === 'ABORT_ERR') return 'aborted';
+    if ('dbusName' in error && typeof error.dbusName === 'string') {
+      const name = /^org\.freedesktop\.DBus\.Error\.(\w+)$/.exec(error.dbusName)?.[1];
+      if (silences.has(name)) return 'timeout';
+      return name === 'Disconnected' ? 'closed' : error.dbusName;
+    }
   }
   return 'closed';
 }
