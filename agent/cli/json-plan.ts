@@ -9,7 +9,15 @@ export function planJson(
   obstacles: readonly Problem[] = [],
 ): Readonly<Record<string, unknown>> {
   if (planned === undefined)
-    return { observed: null, entries: null, change: null, sysctls: [], warnings: [], hints: [] };
+    return {
+      observed: null,
+      entries: null,
+      change: null,
+      placements: [],
+      sysctls: [],
+      warnings: [],
+      hints: [],
+    };
   const { observed, outcome } = planned;
   const entries = outcome.kind === 'change' ? outcome.plan.entries : outcome.entries;
   return {
@@ -26,6 +34,17 @@ export function planJson(
     },
     entries: entries ?? null,
     change: outcome.kind === 'change' ? changeJson(outcome.plan) : null,
+    placements: (outcome.notes.comparison ?? []).map((option) => ({
+      kind: option.kind,
+      possible: option.possible,
+      chosen: option.chosen,
+      path: option.path ?? null,
+      why: option.why ?? null,
+      reload: option.reload,
+      restart: option.restart,
+      survives: option.survives,
+      hides: option.hides ?? null,
+    })),
     sysctls: outcome.notes.sysctls.map(({ name, expected, found, state, remediation, reason }) => ({
       name,
       expected,

@@ -1,6 +1,7 @@
 import type { Planned } from '../engine/apply.ts';
 import { type Problem, unreachable } from '../errors.ts';
 import type { EntryChange, Notes, Plan, SysctlFinding } from '../plan/plan.ts';
+import { chosenLines, placementLines } from './render-placements.ts';
 import { renderProblem } from './render-problem.ts';
 import { duration, type Page, paint, visible, wrap } from './text.ts';
 import { unifiedDiff } from './unified-diff.ts';
@@ -25,13 +26,16 @@ export function renderPlan(view: PlanView, page: Page): readonly string[] {
     entryLines(entries, page),
     sysctlLines(plan, outcome.notes, page),
     podLines(plan, page),
+    placementLines(outcome.notes, view.planned.observed.mode === 'running', page),
     outcome.kind === 'refused'
       ? outcome.problems.flatMap((problem) => renderProblem(problem, 'refused', page))
       : [],
     [...view.obstacles, ...outcome.notes.warnings].flatMap((problem) =>
       renderProblem(problem, 'warning', page),
     ),
-    outcome.notes.hints.flatMap((hint) => wrap(hint, page.width, 'hint  ')),
+    [...new Set(outcome.notes.hints)].flatMap((hint) =>
+      wrap(hint, page.width, 'hint  ').map((line) => paint(page, 'dim', line)),
+    ),
     ...(plan?.files ?? []).map((file) =>
       renderDiff(unifiedDiff(file.path, file.before?.text ?? null, file.after), page),
     ),
@@ -110,11 +114,13 @@ function header(view: PlanView, plan: Plan | undefined, page: Page): readonly st
     ...(observed.systemdVersion === undefined ? [] : [`systemd ${observed.systemdVersion}`]),
     ...(observed.kernelRelease === undefined ? [] : [`kernel ${observed.kernelRelease}`]),
   ].join(', ');
-  const { placement } = plan ?? {};
+  const oneLine = `${view.nodeName} (${versions})`;
   return [
     ...(observed.mode === 'image'
       ? imageLines(observed.root, page)
-      : wrap(`${view.nodeName} (${versions})`, page.width, 'node       ')),
+      : 'node       '.length + oneLine.length <= page.width
+        ? wrap(oneLine, page.width, 'node       ')
+        : [...wrap(view.nodeName, page.width, 'node       '), ...wrap(versions, page.width, '           ')]),
     ...wrap(observed.unit?.id ?? observed.unitName, page.width, 'unit       '),
     ...wrap(
       view.policies.length === 0 ? 'none that is meant for this node' : view.policies.join(', '),
@@ -124,10 +130,7 @@ function header(view: PlanView, plan: Plan | undefined, page: Page): readonly st
     ...(view.others.length === 0
       ? []
       : wrap(`${view.others.join(', ')} (for other nodes)`, page.width, '           ')),
-    ...(placement === undefined
-      ? []
-      : wrap(`${placement.kind}, in ${placement.path}`, page.width, 'placement  ')),
-    ...(placement === undefined ? [] : wrap(`because ${placement.why}`, page.width, '           ')),
+    ...chosenLines(plan?.placement, view.planned.outcome.notes, page),
   ];
 }
 

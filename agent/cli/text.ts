@@ -59,6 +59,30 @@ export function wrap(
   return [...lines, line.trimEnd()];
 }
 
+/** One line of at most `room` characters; what does not fit ends at a word, better at a clause, and in `…`. */
+export function shorten(text: string, room: number): string {
+  const line = visible(text.trim().split(/\s+/).join(' '));
+  if (line.length <= room) return line;
+  const head = line.slice(0, Math.max(0, room - 1));
+  const word = head.lastIndexOf(' ');
+  const clause = Math.max(...['; ', ': ', ', ', ' ('].map((end) => head.lastIndexOf(end)));
+  // A clause that ends much earlier would take too much along.
+  const end = clause * 3 >= word * 2 ? clause : word;
+  return end <= 0 ? `${head}…` : `${head.slice(0, end)} …`;
+}
+
+/**
+ * What to do next, below its label: a sentence is wrapped; where lines follow it, they are a snippet to copy, and stay as
+ * they are, indented.
+ */
+export function instruction(text: string, width: number, label: string): readonly string[] {
+  const [sentence = '', ...snippet] = text.trimEnd().split(/\r?\n/);
+  return [
+    ...wrap(sentence, width, label),
+    ...snippet.map((line) => `${' '.repeat(label.length)}${visible(line)}`.trimEnd()),
+  ];
+}
+
 /** Text on the left, text on the right edge; at least two blanks between them. */
 export function spread(left: string, right: string, width: number): string {
   return `${left}${' '.repeat(Math.max(2, width - left.length - right.length))}${right}`;

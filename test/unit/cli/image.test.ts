@@ -66,6 +66,11 @@ placements           survives
     EnvironmentFile  impossible: the command expands no variable
     KubeletConfig    impossible: its --config file cannot be read
 
+warning  KUBELET_CONFIG_UNREADABLE
+  cannot read the kubelet's configuration /var/lib/kubelet/config.yaml: it is
+  not there
+  next: if it is to hold allowedUnsafeSysctls one day, add them to the policy:
+        the flag hides that list
 warning  KUBELET_NOT_FOUND
   the kubelet's version is unknown, so entries must satisfy every version's
   rules
