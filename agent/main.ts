@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
 import type { CliContext, Sink } from './cli/context.ts';
 import { runProgram } from './cli/program.ts';
@@ -44,6 +45,17 @@ function contextOf(env: NodeJS.ProcessEnv): CliContext {
     requestedBy: env['KSA_REQUESTED_BY'] || (env['SUDO_USER'] ? `${env['SUDO_USER']} (sudo)` : userName()),
     commands: async () => (await import('./host/commands.ts')).systemCommands,
     connectNode: async (options) => (await import('./wire.ts')).connectNode(options),
+    inCluster: isInCluster(env),
+    connectCluster: async (options) =>
+      isInCluster(env)
+        ? (await import('./cluster/connect.ts')).connectCluster({
+            ...options,
+            env,
+            clock: systemClock,
+            nodeName: env['KSA_NODE_NAME'] || env['NODE_NAME'] || hostname(),
+            agentVersion: typeof AGENT_VERSION === 'undefined' ? 'dev' : AGENT_VERSION,
+          })
+        : undefined,
     connectFleet: async (options) =>
       (await import('./cluster/connect-fleet.ts')).connectFleet({
         ...options,
@@ -53,6 +65,14 @@ function contextOf(env: NodeJS.ProcessEnv): CliContext {
         agentVersion: typeof AGENT_VERSION === 'undefined' ? 'dev' : AGENT_VERSION,
       }),
   };
+}
+
+/** A pod that was given no token (automountServiceAccountToken: false) is not meant to talk to the API server. */
+function isInCluster(env: NodeJS.ProcessEnv): boolean {
+  return (
+    Boolean(env['KUBERNETES_SERVICE_HOST']) &&
+    existsSync('/var/run/secrets/kubernetes.io/serviceaccount/token')
+  );
 }
 
 function sinkOf(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv): Sink {

@@ -1,3 +1,4 @@
+import type { ClusterConnection, ClusterOptions } from '../cluster/connect.ts';
 import type { FleetConnection, FleetOptions } from '../cluster/connect-fleet.ts';
 import type { Clock } from '../host/clock.ts';
 import type { Commands } from '../host/commands.ts';
@@ -29,6 +30,12 @@ export interface CliContext {
   /** Programs of this machine. */
   commands(): Promise<Commands>;
   connectNode(options: NodeOptions): Promise<NodeConnection>;
+  /** Undefined outside of a cluster. */
+  connectCluster(
+    options: Pick<ClusterOptions, 'log' | 'random' | 'morePolicies'>,
+  ): Promise<ClusterConnection | undefined>;
+  /** Whether `run` would find policies in a cluster. */
+  readonly inCluster: boolean;
   connectFleet(options: Pick<FleetOptions, 'kubeconfig' | 'context' | 'namespace'>): Promise<FleetConnection>;
 }
 

@@ -5,7 +5,6 @@ import { loopMetrics } from '../engine/loop-metrics.ts';
 import type { LoopLog, LoopPorts } from '../engine/loop-ports.ts';
 import { NodeLoop } from '../engine/loop.ts';
 import { rememberVersion } from '../engine/remember-version.ts';
-import { noPods, noReporter } from '../engine/reporter.ts';
 import { type Problem, problemOf } from '../errors.ts';
 import { metricRegistry, single } from '../metrics/registry.ts';
 import { serveMetrics } from '../metrics/server.ts';
@@ -19,12 +18,13 @@ import { type CliContext, writeLines } from './context.ts';
 import { type ExitCode, exitCodeOf, exitCodes } from './exit-codes.ts';
 import { renderProblem } from './render-problem.ts';
 import { openLoopLog } from './run-log.ts';
+import { fleetPorts } from './run-cluster.ts';
 import { policiesByChild } from './policy-child.ts';
 import type { RunArguments } from './run-options.ts';
 
 /** `run`: watches this node until a signal ends it. Serves metrics first, and waits for a systemd that is not there yet. */
 export async function run(context: CliContext, options: RunArguments): Promise<ExitCode> {
-  const problems = usageProblems(options);
+  const problems = usageProblems(options, context.inCluster);
   const [problem] = problems;
   if (problem !== undefined) {
     const { columns: width, colour } = context.stderr;
@@ -106,7 +106,7 @@ export async function run(context: CliContext, options: RunArguments): Promise<E
 const nothing = Buffer.alloc(0);
 const unread = { kind: 'unreadable', reason: 'wrongNamespace' } as const;
 
-function usageProblems(options: RunArguments): readonly Problem[] {
+function usageProblems(options: RunArguments, inCluster: boolean): readonly Problem[] {
   const problems: Problem[] = [];
   if ((options.tlsCertFile === undefined) !== (options.tlsKeyFile === undefined)) {
     problems.push({
@@ -116,7 +116,7 @@ function usageProblems(options: RunArguments): readonly Problem[] {
     });
   }
   const wishes = [options.policy, options.allow, options.sysctl];
-  if (wishes.every((wish) => wish === undefined) && options.existing !== 'Remove') {
+  if (!inCluster && wishes.every((wish) => wish === undefined) && options.existing !== 'Remove') {
     problems.push({
       code: 'USAGE',
       message: 'no policy was given',
@@ -163,21 +163,21 @@ async function portsOf(
 ): Promise<LoopPorts> {
   const { configz: port, configzTokenFile: tokenFile, configzCaFile: caFile } = options;
   const random = (): number => randomInt(2 ** 32) / 2 ** 32;
-  return Promise.resolve({
+  return {
     ...node.watching,
     host,
     observation: rememberVersion(node.observation),
-    policies: policiesByChild(spawnCommands, options),
-    gate: localGate({
-      clock: context.clock,
-      splayMs: options.splay,
-      random,
-      warn: (message, delayMs) => {
-        log('warn', 'noCoordination', { delayMs }, message);
-      },
-    }),
-    reporter: noReporter,
-    pods: noPods,
+    ...(await fleetPorts(context, options, log, random, {
+      policies: policiesByChild(spawnCommands, options),
+      gate: localGate({
+        clock: context.clock,
+        splayMs: options.splay,
+        random,
+        warn: (message, delayMs) => {
+          log('warn', 'noCoordination', { delayMs }, message);
+        },
+      }),
+    })),
     publish,
     log,
     tidy: tidyHeap,
@@ -190,7 +190,7 @@ async function portsOf(
         ? answer
         : { kind: 'known', entries: answer.allowedUnsafeSysctls, holder: undefined };
     },
-  });
+  };
 }
 
 async function aborted(signal: AbortSignal): Promise<void> {

@@ -45,6 +45,8 @@ export async function run(argv: readonly string[], replaced: Partial<CliContext>
     nodeName: 'node-a',
     requestedBy: 'alice',
     commands: async () => Promise.resolve(systemCommands),
+    inCluster: false,
+    connectCluster: async () => Promise.resolve(undefined),
     connectFleet: async () => Promise.reject(new AgentError('API_UNREACHABLE', 'no cluster in this test')),
     connectNode: async (options) => {
       if (options.root !== '/') return connectNode(options);

@@ -1,0 +1,50 @@
+import type { ClusterConnection } from '../cluster/connect.ts';
+import type { RolloutGate } from '../engine/gate.ts';
+import type { LoopLog, LoopPorts, PolicySource } from '../engine/loop-ports.ts';
+import { noPods, noReporter } from '../engine/reporter.ts';
+import type { CliContext } from './context.ts';
+import { loadDocuments } from './load-documents.ts';
+import type { RunArguments } from './run-options.ts';
+
+/** What `run` gets from the cluster, where it is in one; otherwise from files, with a spread start as only caution. */
+export type FleetPorts = Pick<LoopPorts, 'gate' | 'reporter' | 'pods' | 'policies'>;
+
+export interface Alone {
+  readonly gate: RolloutGate;
+  readonly policies: PolicySource;
+}
+
+/** With a cluster, policies of files and flags count beside those of the cluster. */
+export async function fleetPorts(
+  context: CliContext,
+  options: RunArguments,
+  log: LoopLog,
+  random: () => number,
+  alone: Alone,
+): Promise<FleetPorts> {
+  const given = options.policy !== undefined || options.allow !== undefined;
+  const cluster = await context.connectCluster({
+    log,
+    random,
+    ...(given ? { morePolicies: async () => loadDocuments(options) } : {}),
+  });
+  if (cluster === undefined) return { ...alone, reporter: noReporter, pods: noPods };
+  return {
+    gate: cluster.gate,
+    reporter: cluster.reporter,
+    pods: cluster.pods,
+    policies: policiesOf(cluster, alone.policies.files),
+  };
+}
+
+/** A halt that ends lets the loop look again, just as a policy that changes. */
+function policiesOf(cluster: ClusterConnection, files: readonly string[]): PolicySource {
+  return {
+    files,
+    load: async () => cluster.policies.load(),
+    onChange(changed) {
+      cluster.policies.onChange(changed);
+      cluster.onSlotChange(changed);
+    },
+  };
+}
