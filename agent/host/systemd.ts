@@ -20,7 +20,7 @@ export interface Systemd {
   reload(): Promise<void>;
   /** `systemctl restart UNIT`, waiting for that very job. */
   restart(unit: string, options: { deadlineMs: number; signal?: AbortSignal }): Promise<JobResult>;
-  /** `systemctl reset-failed UNIT`: clears the start limit too. */
+  /** `systemctl reset-failed UNIT`: clears the start limit too. A unit that is not loaded has none. */
   resetFailed(unit: string): Promise<void>;
   /**
    * `systemd-run --on-active=… --unit=NAME COMMAND`: survives the caller, not a reboot. The timer runs on return.
@@ -299,9 +299,14 @@ export function hostSystemd(bus: Bus, options: { deadlineMs: number; reloadDeadl
       );
     },
     async resetFailed(unit) {
-      await callOr('SYSTEMD_CALL_FAILED', `reset-failed ${unit}`, async () =>
-        ask('ResetFailedUnit', 's', [unit]),
-      );
+      await callOr('SYSTEMD_CALL_FAILED', `reset-failed ${unit}`, async () => {
+        try {
+          await ask('ResetFailedUnit', 's', [unit]);
+        } catch (error) {
+          // A stopped unit that nothing refers to is unloaded, and its counters with it.
+          if (!(error instanceof BusError) || !/NoSuchUnit/.test(error.reason)) throw error;
+        }
+      });
     },
     async startTimer(timer) {
       const units = [`${timer.name}.timer`, `${timer.name}.service`];

@@ -148,6 +148,18 @@ void t.test('a silent systemd ends in a deadline with a code, for every question
   await t.rejects(systemd.startTimer(timer), { code: 'WATCHDOG_NOT_ARMED' });
 });
 
+void t.test('a unit that is not loaded has nothing to reset; any other no is an error', async (t) => {
+  const { bus, systemd } = await connected(t);
+  bus.manager('ResetFailedUnit', '', () => {
+    throw busError('org.freedesktop.systemd1.NoSuchUnit', 'Unit kubelet.service not loaded.');
+  });
+  await systemd.resetFailed(unit);
+  bus.manager('ResetFailedUnit', '', () => {
+    throw busError('org.freedesktop.DBus.Error.AccessDenied', 'Permission denied');
+  });
+  await t.rejects(systemd.resetFailed(unit), { code: 'SYSTEMD_CALL_FAILED' });
+});
+
 void t.test('a timer that is gone is stopped; one that cannot be stopped is an error', async (t) => {
   const { bus, systemd } = await connected(t);
   bus.manager('StopUnit', 'o', () => {

@@ -85,7 +85,12 @@ export function fakeSystemd(options: FakeSystemdOptions): FakeSystemd {
   let startAtMs: number | undefined;
 
   const daemonReload = async (): Promise<void> => {
-    loaded = await readImageUnit(files, options.unit);
+    const read = await readImageUnit(files, options.unit);
+    const refused = read !== undefined && read.type !== 'oneshot' && read.execStart.length !== 1;
+    loaded =
+      read !== undefined && refused && read.loadState === 'loaded'
+        ? { ...read, loadState: 'bad-setting' }
+        : read;
     loadedText = await textOnDisk();
   };
   /** What systemd would read now: a text that differs from the loaded one needs a daemon-reload. */
