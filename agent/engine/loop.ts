@@ -1,7 +1,5 @@
 import { createHash } from 'node:crypto';
 import { problemOf, unreachable } from '../errors.ts';
-import type { FileWatch, WatchTarget } from '../host/file-watch.ts';
-import type { UnitWatch } from '../host/unit-watch.ts';
 import { driftedNames } from '../plan/drift.ts';
 import { canonical } from '../policy/hash.ts';
 import type { NodePolicy } from '../policy/merge.ts';
@@ -12,7 +10,6 @@ import {
   type LoopEvent,
   type LoopPosition,
   type LoopSettings,
-  type LoopState,
   nextAction,
   startPosition,
   type Subject,
@@ -23,8 +20,9 @@ import { DriftMemory } from './loop-memory.ts';
 import { podFacts } from './loop-pods.ts';
 import type { LoopPorts } from './loop-ports.ts';
 import { SlotKeeper } from './loop-slot.ts';
-import { lastTransactionOf, statusFacts } from './loop-status.ts';
 import { type SysctlEyes, sysctlEyes } from './loop-sysctls.ts';
+import { LoopVoice } from './loop-voice.ts';
+import { LoopWatches } from './loop-watches.ts';
 import { logLook, stateOf } from './loop-words.ts';
 import { watchTargets } from './watch-targets.ts';
 
@@ -40,8 +38,8 @@ export interface LoopPulse {
 export class NodeLoop {
   private readonly ports: LoopPorts;
   private readonly settings: LoopSettings;
-  private readonly files: FileWatch;
-  private readonly policyFiles: FileWatch;
+  private readonly watches: LoopWatches;
+  private readonly voice: LoopVoice;
   private readonly memory: DriftMemory;
   private readonly slot: SlotKeeper;
   private readonly inbox: LoopEvent[] = [];
@@ -50,15 +48,10 @@ export class NodeLoop {
   private policy:
     { readonly policy: NodePolicy; readonly hash: string; readonly eyes: SysctlEyes } | undefined;
   private policyValid = true;
-  private unit: { readonly name: string; readonly watch: UnitWatch } | undefined;
   private look: Look | undefined;
   private broken = false;
   private untidy = true;
-  private ownRestart = false;
-  private allWatched = false;
   private pods = { lookedAtMs: Number.NEGATIVE_INFINITY, changed: true };
-  private reported: { readonly text: string; readonly atMs: number } | undefined;
-  private shownState: LoopState | undefined;
   private moving: LoopPulse;
 
   constructor(ports: LoopPorts, settings: LoopSettings) {
@@ -70,11 +63,14 @@ export class NodeLoop {
     });
     this.position = startPosition(this.monotonic);
     this.moving = { action: 'wait', sinceMs: this.monotonic, sees: false };
-    this.files = ports.watchFiles(() => {
-      this.notice();
-    });
-    this.policyFiles = ports.watchFiles(() => {
-      this.tell({ kind: 'policyNoticed' });
+    this.voice = new LoopVoice(ports);
+    this.watches = new LoopWatches(ports, {
+      node: () => {
+        this.notice();
+      },
+      policy: () => {
+        this.tell({ kind: 'policyNoticed' });
+      },
     });
     ports.policies.onChange(() => {
       this.tell({ kind: 'policyNoticed' });
@@ -99,7 +95,7 @@ export class NodeLoop {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    this.showState('starting');
+    this.voice.showState('starting');
     await this.memory.load();
     let event: LoopEvent = { kind: 'started' };
     try {
@@ -107,14 +103,13 @@ export class NodeLoop {
         const step = nextAction(this.position, event, this.monotonic, this.settings, this.ports.random());
         this.position = step.position;
         this.moving = { ...this.moving, action: step.action, sinceMs: this.monotonic };
-        event = step.action === 'wait' ? await this.wait(step.untilMs, signal) : await this.take(step.action);
+        event =
+          step.action === 'wait' ? await this.wait(step.untilMs, signal) : await this.attempt(step.action);
       }
     } finally {
       this.slot.close();
-      this.files.close();
-      this.policyFiles.close();
       this.policy?.eyes.close();
-      await this.unit?.watch.close().catch(() => undefined);
+      await this.watches.close();
     }
   }
 
@@ -148,6 +143,20 @@ export class NodeLoop {
     return this.inbox.shift() ?? { kind: 'timePassed' };
   }
 
+  /** Nothing that an action throws ends the loop: it is told, and tried again later. */
+  private async attempt(action: Exclude<LoopAction, 'wait'>): Promise<LoopEvent> {
+    try {
+      return await this.take(action);
+    } catch (error) {
+      const { code, message } = problemOf(error);
+      this.moving = { ...this.moving, sees: false };
+      this.ports.publish.lookFailed(code);
+      this.ports.log('error', 'lookFailed', { code, action }, message);
+      this.voice.showState('blind');
+      return { kind: 'lookFailed' };
+    }
+  }
+
   private async take(action: Exclude<LoopAction, 'wait'>): Promise<LoopEvent> {
     this.untidy ||= action !== 'lookAtSysctls';
     switch (action) {
@@ -172,9 +181,7 @@ export class NodeLoop {
   private async loadPolicy(): Promise<LoopEvent> {
     const { publish, log, policies, host } = this.ports;
     // Watched first: what changes while they are read is read again.
-    await this.policyFiles.update(
-      policies.files.map((path): WatchTarget => ({ path, kind: 'directory', root: '/' })),
-    );
+    await this.watches.followPolicies(policies.files);
     const loaded = await policies.load();
     const wasValid = this.policyValid;
     this.policyValid = loaded.ok;
@@ -213,58 +220,40 @@ export class NodeLoop {
     if (this.policy === undefined)
       return { kind: 'nodeSeen', wish: 'nothing', subjects: [], needsSlot: false };
     const { policy, hash, eyes } = this.policy;
-    try {
-      await this.watchUnit(policy.unit);
-      await this.finishInterrupted();
-      const look = await lookAtNode(observation, {
-        policy,
-        except: this.fought,
-        latchedHash: (await host.state.readLatch())?.planHash,
-        configz: this.ports.configz,
-        nowMs: host.clock.now(),
-      });
-      const before = this.look;
-      this.look = look;
-      this.moving = { ...this.moving, sees: true };
-      await eyes.look();
-      this.noticeRestart(before, look);
-      await this.memory.keep(hash, driftedNames(look.drift), this.position);
-      publish.seen(host.clock.now());
-      publish.drift(look.drift, this.memory.since, look.observed.sysctlsVia);
-      publish.refusals(look.problems.map(({ code }) => code));
-      // What changed between the look and the watch told nobody.
-      if ((await this.follow(watchTargets(look.observed, policy.sysctls.length > 0))) > 0) this.notice();
-      logLook(log, before, look);
-      if (look.wish === 'nothing') this.slot.halted = false;
-      this.showState(
-        stateOf(look, {
-          broken: this.broken,
-          fighting: this.fought.length > 0,
-          halted: this.slot.halted,
-          waiting: this.slot.isOpen,
-        }),
-      );
-      await this.report(look, policy, hash);
-      const wish = this.broken && look.wish === 'change' ? 'refused' : look.wish;
-      return { kind: 'nodeSeen', wish, subjects: look.subjects, needsSlot: look.plan?.plan.restart === true };
-    } catch (error) {
-      const { code, message } = problemOf(error);
-      this.moving = { ...this.moving, sees: false };
-      publish.lookFailed(code);
-      log('error', 'lookFailed', { code }, message);
-      this.showState('blind');
-      return { kind: 'lookFailed' };
-    }
-  }
-
-  private async watchUnit(name: string): Promise<void> {
-    if (this.unit?.name === name) return;
-    await this.unit?.watch.close().catch(() => undefined);
-    this.unit = undefined;
-    const watch = await this.ports.watchUnit(name, () => {
-      this.tell({ kind: 'noticed' });
+    await this.watches.followUnit(policy.unit);
+    await this.finishInterrupted();
+    const look = await lookAtNode(observation, {
+      policy,
+      except: this.fought,
+      latchedHash: (await host.state.readLatch())?.planHash,
+      configz: this.ports.configz,
+      nowMs: host.clock.now(),
     });
-    this.unit = { name, watch };
+    const before = this.look;
+    this.look = look;
+    this.moving = { ...this.moving, sees: true };
+    await eyes.look();
+    this.voice.noticeRestart(before, look);
+    await this.memory.keep(hash, driftedNames(look.drift), this.position);
+    publish.seen(host.clock.now());
+    publish.drift(look.drift, this.memory.since, look.observed.sysctlsVia);
+    publish.refusals(look.problems.map(({ code }) => code));
+    // What changed between the look and the watch told nobody.
+    if (await this.watches.followFiles(watchTargets(look.observed, policy.sysctls.length > 0))) this.notice();
+    logLook(log, before, look);
+    if (look.wish === 'nothing') this.slot.halted = false;
+    this.voice.showState(
+      stateOf(look, {
+        broken: this.broken,
+        fighting: this.fought.length > 0,
+        halted: this.slot.halted,
+        waiting: this.slot.isOpen,
+      }),
+    );
+    const { policyValid } = this;
+    await this.voice.report({ look, policy, policyHash: hash, policyValid, since: this.memory.since });
+    const wish = this.broken && look.wish === 'change' ? 'refused' : look.wish;
+    return { kind: 'nodeSeen', wish, subjects: look.subjects, needsSlot: look.plan?.plan.restart === true };
   }
 
   /** What an earlier agent began is ended before anything else; what another one is at is let be, by its lock. */
@@ -278,7 +267,7 @@ export class NodeLoop {
     const { id: transaction, state } = journal;
     log('warn', 'interrupted', { transaction, state }, 'this transaction was begun and not ended');
     const ended = await recoverOnce(this.ports, this.look?.observed.healthz ?? usualHealthz);
-    this.logEnd('recovered', ended);
+    this.finish('recovered', ended);
     if (ended.result !== 'refused') await this.slot.settle(ended);
   }
 
@@ -290,15 +279,15 @@ export class NodeLoop {
     }
     const known = this.look?.observed.process;
     const verdicts = await this.policy.eyes.look();
-    const files = this.files.changed();
-    if (this.policyFiles.changed()) this.tell({ kind: 'policyNoticed' });
+    const files = this.watches.changes();
+    if (files.policy) this.tell({ kind: 'policyNoticed' });
     const another =
       known !== undefined && observation.process(known.pid)?.argv.join('\0') !== known.argv.join('\0');
     if (this.moving.sees) publish.seen(host.clock.now());
-    publish.watches(this.allWatched, this.unit?.watch.up === true);
+    this.watches.show();
     this.slot.showWait(this.position.slot === 'held');
     await this.lookAtPods();
-    return { kind: 'sysctlsSeen', changed: verdicts || files || another };
+    return { kind: 'sysctlsSeen', changed: verdicts || files.node || another };
   }
 
   private async lookAtPods(): Promise<void> {
@@ -312,7 +301,7 @@ export class NodeLoop {
     const policy = this.policy?.policy;
     if (plan === undefined || policy === undefined) return Promise.resolve({ kind: 'slotRefused' });
     const { maxUnavailable, maxFailed } = policy.rollout;
-    this.showState('waitingForSlot');
+    this.voice.showState('waitingForSlot');
     this.slot.ask({
       unit: policy.unit,
       planHash: plan.hash,
@@ -326,76 +315,22 @@ export class NodeLoop {
   private async apply(): Promise<LoopEvent> {
     if (this.look === undefined || this.policy === undefined) return { kind: 'lookFailed' };
     const { subjects, plan } = this.look;
-    this.showState('applying');
+    this.voice.showState('applying');
     this.ports.log('info', 'applying', { plan: plan?.hash.slice(0, 12), subjects }, 'carrying the plan out');
     const ended = await applyOnce(this.ports, policyWithout(this.policy.policy, this.fought), 'run');
-    this.logEnd('applied', ended);
+    this.finish('applied', ended);
     if (plan?.plan.restart === true) await this.slot.settle(ended);
     this.ports.publish.refusals(ended.problems.map(({ code }) => code));
     if (ended.result === 'committed' || ended.result === 'nothing') {
       return { kind: 'applied', result: ended.result, subjects };
     }
-    this.showState(ended.result === 'rolledBack' ? 'drifted' : ended.result);
+    this.voice.showState(ended.result === 'rolledBack' ? 'drifted' : ended.result);
     return { kind: 'applied', result: ended.result };
   }
 
-  private logEnd(event: string, { result, problems, restarted }: Ended): void {
-    this.ownRestart ||= restarted;
-    this.broken = result === 'broken';
-    const fine = result === 'committed' || result === 'nothing';
-    const codes = problems.map(({ code }) => code);
-    this.ports.log(fine ? 'info' : 'error', event, { result, codes }, problems[0]?.message ?? result);
-  }
-
-  private noticeRestart(before: Look | undefined, look: Look): void {
-    const [old, now] = [before?.observed.unit?.invocationId ?? '', look.observed.unit?.invocationId ?? ''];
-    if (old === '' || now === '' || old === now) return;
-    // Ours were counted when they were asked for.
-    if (!this.ownRestart) {
-      this.ports.publish.kubeletRestarted('other');
-      this.ports.log('info', 'kubeletRestarted', {}, 'the kubelet was restarted by somebody else');
-    }
-    this.ownRestart = false;
-  }
-
-  private async follow(targets: readonly WatchTarget[]): Promise<number> {
-    const { unwatched, added } = await this.files.update(targets);
-    this.allWatched = unwatched === 0;
-    this.ports.publish.watches(this.allWatched, this.unit?.watch.up === true);
-    return added;
-  }
-
-  private showState(state: LoopState): void {
-    if (state === this.shownState) return;
-    this.ports.publish.state(state);
-    this.ports.log('info', 'state', { from: this.shownState ?? null, to: state }, `now ${state}`);
-    this.shownState = state;
-  }
-
-  private async report(look: Look, policy: NodePolicy, policyHash: string): Promise<void> {
-    const { reporter, host, log, publish } = this.ports;
-    const lastTransaction = lastTransactionOf(await host.state.readJournal());
-    publish.lastTransaction(lastTransaction);
-    const { shownState: state = 'starting', policyValid } = this;
-    const facts = statusFacts({
-      look,
-      state,
-      policy,
-      policyHash,
-      policyValid,
-      since: this.memory.since,
-      lastTransaction,
-      nowMs: host.clock.now(),
-    });
-    const text = canonical({ ...facts, observedAtMs: 0 });
-    if (this.reported?.text === text && this.monotonic - this.reported.atMs < reportEveryMs) return;
-    try {
-      await reporter.report(facts);
-      this.reported = { text, atMs: this.monotonic };
-    } catch (error) {
-      const { code, message } = problemOf(error);
-      log('warn', 'reportFailed', { code }, message);
-    }
+  private finish(event: 'applied' | 'recovered', ended: Ended): void {
+    this.broken = ended.result === 'broken';
+    this.voice.logEnd(event, ended);
   }
 
   private get fought(): readonly Subject[] {
@@ -413,4 +348,3 @@ const usualHealthz = { address: '127.0.0.1', port: 10248 } as const;
 const podsChangedMs = 15_000;
 // A value inside a pod changes only when a process in it, or one with its rights, writes it.
 const podsUnchangedMs = 5 * 60_000;
-const reportEveryMs = 60 * 60_000;

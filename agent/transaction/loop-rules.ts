@@ -265,6 +265,8 @@ function setBack(position: LoopPosition, nowMs: number, settings: LoopSettings, 
     wish: 'nothing',
     noticedAtMs: undefined,
     setbacks,
+    // Whatever failed is tried again at the same time, the policy's reading too.
+    policyDueAtMs: position.policyDueAtMs === undefined ? undefined : nowMs + backoffMs(setbacks, roll),
     nodeDueAtMs: nowMs + backoffMs(setbacks, roll),
     cycleDueAtMs: nowMs + settings.cycleMs,
   };
