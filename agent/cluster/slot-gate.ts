@@ -1,32 +1,16 @@
 import { drawTurns, nextTurn, noTurns, type Turns } from '../rollout/free-slots.ts';
 import { afterEnd, nextMove, type SlotDemand, type SlotEnd } from '../rollout/slot-rules.ts';
+import { haltReason } from '../rollout/halt-reason.ts';
 import { fraction, vigilDelay } from '../rollout/turns.ts';
 import type { ApiClock } from './api-client.ts';
 import { backoffDelay } from './backoff.ts';
 import type { Follower } from './follow.ts';
+import type { GateGrant, GateRequest, SlotView } from './gate-shapes.ts';
+import { firstOf, unlessAborted } from './races.ts';
 import type { SlotLease } from './slot-lease.ts';
 import type { Slots } from './slots.ts';
 
-/** As engine/gate.ts has it; kept here too, for imports point down. */
-export interface GateRequest {
-  readonly unit: string;
-  readonly planHash: string;
-  readonly maxUnavailable: number;
-  readonly maxFailed: number;
-  readonly policies: readonly string[];
-}
-
-export type GateGrant =
-  | { readonly kind: 'granted'; readonly slot: string | undefined }
-  | { readonly kind: 'halted'; readonly by: string; readonly reason: string };
-
-/** What this node's slots look like at a moment, for its status. */
-export type SlotView =
-  | { readonly kind: 'none' }
-  /** Without the holders: they change all the time, and every waiting node would tell the cluster so. */
-  | { readonly kind: 'waiting'; readonly policy: string }
-  | { readonly kind: 'halted'; readonly policy: string; readonly by: readonly string[] }
-  | { readonly kind: 'held'; readonly slots: readonly string[] };
+export type { GateGrant, GateRequest, SlotView } from './gate-shapes.ts';
 
 export interface SlotGate {
   acquire(request: GateRequest, signal: AbortSignal): Promise<GateGrant>;
@@ -154,7 +138,7 @@ export function slotGate(options: SlotGateOptions): SlotGate {
           for (const slot of move.giveBack.flatMap((each) => leaseOf(each) ?? [])) await free(slot);
           const by = move.failed.map(({ holder }) => holder).sort();
           show({ kind: 'halted', policy: move.policy, by });
-          return { kind: 'halted', by: by.join(', '), reason: haltReason(move.policy, move.failed, demand) };
+          return { kind: 'halted', by: by.join(', '), reason: haltReason(move, demand) };
         }
         case 'take': {
           show({ kind: 'waiting', policy: move.policy });
@@ -298,39 +282,6 @@ function withMade(
 
 function postponed({ policy, at }: Turns, untilMs: number): Turns {
   return { policy, at: new Map([...at].map(([index, atMs]) => [index, Math.max(atMs, untilMs)])) };
-}
-
-function haltReason(
-  policy: string,
-  failed: readonly { holder: string; failure: string | undefined }[],
-  { maxFailed }: SlotDemand,
-): string {
-  const names = failed.map(({ holder, failure }) => `${holder} (${failure ?? 'failed'})`).sort();
-  const bears =
-    maxFailed === 0 ? 'no failed node' : `${maxFailed} failed ${maxFailed === 1 ? 'node' : 'nodes'}`;
-  return `the rollout of policy ${policy} bears ${bears}, and these failed: ${names.join(', ')}`;
-}
-
-async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted();
-  const aborted = Promise.withResolvers<never>();
-  const abort = (): void => aborted.reject(signal.reason as Error);
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    await Promise.race([work, aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
-}
-
-/** Waits for the work or the time, whichever is first. */
-async function firstOf(work: Promise<void>, clock: ApiClock, ms: number, signal: AbortSignal): Promise<void> {
-  const stop = new AbortController();
-  try {
-    await Promise.race([work, clock.sleep(ms, AbortSignal.any([signal, stop.signal]))]);
-  } finally {
-    stop.abort(new Error('no longer needed'));
-  }
 }
 
 function messageOf(error: unknown): string {

@@ -15,6 +15,8 @@ import { hastyClock } from './support/clock.ts';
 import { StandInApiServer } from './support/stand-in.ts';
 
 const nodes = '/api/v1/nodes';
+// Thirty hasty seconds are less than a busy machine needs for a few answers.
+const patient = { patienceMs: 6_000_000 };
 const nodeOf = (name: string): object => ({ apiVersion: 'v1', kind: 'Node', metadata: { name } });
 
 async function served(
@@ -73,20 +75,21 @@ void t.test('what is busy, broken or cut is asked again', async (t) => {
     { kind: 'cutBefore' },
     { kind: 'status', status: 500 },
   );
-  t.match(await client.ask({ method: 'POST', path: nodes, body: nodeOf('a') }), { kind: 'done' });
+  t.match(await client.ask({ method: 'POST', path: nodes, body: nodeOf('a') }, patient), { kind: 'done' });
   t.equal(client.requests(), 5);
 });
 
 void t.test('an answer that stalls half-way is given up at the deadline and asked for again', async (t) => {
   const { server, client } = await served(t, { deadlineMs: 200 });
   server.fail({ kind: 'stall' });
-  t.match(await client.ask({ method: 'GET', path: nodes }), { kind: 'done' });
+  t.match(await client.ask({ method: 'GET', path: nodes }, patient), { kind: 'done' });
   t.equal(client.requests(), 2);
 });
 
 void t.test('a conflict is an answer, and says whether an earlier try may have caused it', async (t) => {
   const { server, client } = await served(t);
-  const ask = async (): Promise<unknown> => client.ask({ method: 'POST', path: nodes, body: nodeOf('b') });
+  const ask = async (): Promise<unknown> =>
+    client.ask({ method: 'POST', path: nodes, body: nodeOf('b') }, patient);
   server.fail({ kind: 'cutAfter' });
   t.match(await ask(), { kind: 'refused', status: 409, reason: 'AlreadyExists', unsure: true });
   t.match(await ask(), { kind: 'refused', status: 409, unsure: false });
@@ -114,7 +117,7 @@ void t.test(
   'a token that was replaced on disk is read again when the server refuses the old one',
   async (t) => {
     const directory = await mkdtemp(path.join(tmpdir(), 'ksa-token-'));
-  t.teardown(async () => rm(directory, { recursive: true }));
+    t.teardown(async () => rm(directory, { recursive: true }));
     await writeFile(path.join(directory, 'token'), 'token-1\n');
     await writeFile(path.join(directory, 'ca.crt'), '');
     const place = { host: '127.0.0.1', port: '1', directory };

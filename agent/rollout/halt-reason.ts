@@ -1,0 +1,12 @@
+import type { SlotDemand, SlotMove } from './slot-rules.ts';
+
+/** Why a rollout has stopped, in a sentence that names the nodes that failed. */
+export function haltReason(
+  { policy, failed }: Extract<SlotMove, { kind: 'halt' }>,
+  { maxFailed }: Pick<SlotDemand, 'maxFailed'>,
+): string {
+  const names = failed.map(({ holder, failure }) => `${holder} (${failure ?? 'failed'})`).sort();
+  const bears =
+    maxFailed === 0 ? 'no failed node' : `${maxFailed} failed ${maxFailed === 1 ? 'node' : 'nodes'}`;
+  return `the rollout of policy ${policy} bears ${bears}, and these failed: ${names.join(', ')}`;
+}
