@@ -339,11 +339,16 @@ void t.test(
   async (t) => {
     const node = await fakeNode(t);
     const { files } = node.host;
+    let held = false;
     const late = {
       ...files,
       async replace(...[path, ...rest]: Parameters<typeof files.replace>) {
-        if (path === unitFile) await node.clock.sleep(3_600_000);
+        if (path !== unitFile || held) return files.replace(path, ...rest);
+        held = true;
+        await node.clock.sleep(3_600_000);
         await files.replace(path, ...rest);
+        // And somebody else's reload takes it in.
+        return node.systemd.daemonReload();
       },
     };
     const outcome = await apply({ ...node, host: { ...node.host, files: late } });
