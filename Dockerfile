@@ -24,5 +24,5 @@ ENV PATH=/usr/local/bin:/usr/bin \
     MALLOC_TRIM_THRESHOLD_=65536 \
     UV_THREADPOOL_SIZE=1
 # V8's part of the same; NODE_OPTIONS refuses some of these.
-ENTRYPOINT ["/usr/local/bin/node", "--jitless", "--optimize-for-size", "--v8-pool-size=0", "--max-semi-space-size=1", "/usr/lib/kubelet-sysctl-agent/kubelet-sysctl-agent.cjs"]
+ENTRYPOINT ["/usr/local/bin/node", "--jitless", "--expose-gc", "--optimize-for-size", "--v8-pool-size=0", "--max-semi-space-size=1", "/usr/lib/kubelet-sysctl-agent/kubelet-sysctl-agent.cjs"]
 CMD ["run", "--root=/host"]

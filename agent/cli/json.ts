@@ -1,4 +1,4 @@
-import { AgentError, type Problem } from '../errors.ts';
+import type { Problem } from '../errors.ts';
 import type { CliContext } from './context.ts';
 import type { ExitCode } from './exit-codes.ts';
 
@@ -49,9 +49,7 @@ export function writeJson(context: CliContext, value: JsonHead | JsonObject): vo
   context.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
 }
 
-/** The command of this name. @throws AgentError INTERNAL for one without a JSON shape. */
-export function jsonCommand(name: string): JsonCommand {
-  const found = jsonCommands.find((command) => command === name);
-  if (found === undefined) throw new AgentError('INTERNAL', `${name} has no JSON output`);
-  return found;
+/** The command of this name; undefined for one without a JSON shape, such as `run`. */
+export function jsonCommand(name: string): JsonCommand | undefined {
+  return jsonCommands.find((command) => command === name);
 }

@@ -31,7 +31,9 @@ export async function runProgram(argv: readonly string[], context: CliContext): 
   } catch (error) {
     if (error instanceof CommanderError) return codeOfCommander(error);
     const output = run.command?.opts<{ output?: Output }>().output ?? 'text';
-    return refuse(context, jsonCommand(run.command?.name() ?? ''), output, [problemOf(error)]);
+    const command = jsonCommand(run.command?.name() ?? '');
+    // What has no JSON shape speaks in plain text, whatever was asked for.
+    return refuse(context, command ?? 'plan', command === undefined ? 'text' : output, [problemOf(error)]);
   }
 }
 

@@ -7,7 +7,10 @@ import { loadDocuments } from './load-documents.ts';
 import type { RunArguments } from './run-options.ts';
 
 /** What `run` gets from the cluster, where it is in one; otherwise from files, with a spread start as only caution. */
-export type FleetPorts = Pick<LoopPorts, 'gate' | 'reporter' | 'pods' | 'policies'>;
+export interface FleetPorts extends Pick<LoopPorts, 'gate' | 'reporter' | 'pods' | 'policies'> {
+  /** Ends every watch, so that the process can end. */
+  readonly leave: () => void;
+}
 
 export interface Alone {
   readonly gate: RolloutGate;
@@ -28,12 +31,15 @@ export async function fleetPorts(
     random,
     ...(given ? { morePolicies: async () => loadDocuments(options) } : {}),
   });
-  if (cluster === undefined) return { ...alone, reporter: noReporter, pods: noPods };
+  if (cluster === undefined) return { ...alone, reporter: noReporter, pods: noPods, leave: () => undefined };
   return {
     gate: cluster.gate,
     reporter: cluster.reporter,
     pods: cluster.pods,
     policies: policiesOf(cluster, alone.policies.files),
+    leave: () => {
+      cluster.close();
+    },
   };
 }
 
@@ -44,7 +50,13 @@ function policiesOf(cluster: ClusterConnection, files: readonly string[]): Polic
     load: async () => cluster.policies.load(),
     onChange(changed) {
       cluster.policies.onChange(changed);
-      cluster.onSlotChange(changed);
+      let halted = false;
+      cluster.onSlotChange(() => {
+        const now = cluster.slot().kind === 'halted';
+        // Only the end of a halt: every other move of the slots is the gate's own, and a new look would give them up.
+        if (halted && !now) changed();
+        halted = now;
+      });
     },
   };
 }

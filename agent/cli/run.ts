@@ -18,7 +18,7 @@ import { type CliContext, writeLines } from './context.ts';
 import { type ExitCode, exitCodeOf, exitCodes } from './exit-codes.ts';
 import { renderProblem } from './render-problem.ts';
 import { openLoopLog } from './run-log.ts';
-import { fleetPorts } from './run-cluster.ts';
+import { type FleetPorts, fleetPorts } from './run-cluster.ts';
 import { policiesByChild } from './policy-child.ts';
 import type { RunArguments } from './run-options.ts';
 
@@ -98,6 +98,7 @@ export async function run(context: CliContext, options: RunArguments): Promise<E
     });
     shown.loop = loop;
     await Promise.race([loop.run(context.signal), aborted(context.signal)]);
+    ports.leave();
   }
   log('info', 'stopped', {}, 'stopped by a signal; a transaction under way is left to its watchdog');
   return exitCodes.done;
@@ -160,7 +161,7 @@ async function portsOf(
   { node, host }: Connected,
   log: LoopLog,
   publish: LoopPorts['publish'],
-): Promise<LoopPorts> {
+): Promise<LoopPorts & Pick<FleetPorts, 'leave'>> {
   const { configz: port, configzTokenFile: tokenFile, configzCaFile: caFile } = options;
   const random = (): number => randomInt(2 ** 32) / 2 ** 32;
   return {

@@ -1,8 +1,9 @@
+import type { Systemd } from '../host/systemd.ts';
 import { observeNode } from '../engine/observe.ts';
 import { driftOf } from '../plan/drift.ts';
 import type { NodePolicy } from '../policy/merge.ts';
 import { policyDefaults } from '../policy/vocabulary.ts';
-import { watchdogName } from '../transaction/watchdog.ts';
+import { watchdogNames } from '../transaction/watchdog.ts';
 import type { NodeConnection } from '../wire.ts';
 import { readState, type StateView } from '../host/state-reader.ts';
 import { type CliContext, writeLines } from './context.ts';
@@ -81,6 +82,19 @@ async function look(
     items: driftItems(drift, layers),
     blind: blindSpots(drift, layers, policy),
     state,
-    watchdogArmed: await systemd?.isActive(`${watchdogName}.timer`),
+    watchdogArmed: await anyActive(
+      systemd,
+      watchdogNames.map((name) => `${name}.timer`),
+    ),
   };
+}
+
+/** Undefined where no systemd can be asked. */
+async function anyActive(
+  systemd: Systemd | undefined,
+  units: readonly string[],
+): Promise<boolean | undefined> {
+  if (systemd === undefined) return undefined;
+  for (const unit of units) if (await systemd.isActive(unit)) return true;
+  return false;
 }

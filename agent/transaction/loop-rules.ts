@@ -149,7 +149,8 @@ export function nextAction(
     taken.policyDueAtMs,
     taken.nodeDueAtMs,
     taken.cycleDueAtMs,
-    mayApply ? taken.applyNotBeforeMs : undefined,
+    // A moment that has passed is waited for no more: what is due then waits for a slot.
+    mayApply && taken.applyNotBeforeMs > nowMs ? taken.applyNotBeforeMs : undefined,
   ];
   return {
     position: taken,

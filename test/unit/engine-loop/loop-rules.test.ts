@@ -275,3 +275,15 @@ void test('whatever happens, a wait ends within one cycle and never lies in the 
   );
   t.end();
 });
+
+void test('while it waits for a slot it waits for a moment that is still to come', (t) => {
+  const step = walk([
+    [0, { kind: 'started' }],
+    [0, loaded],
+    [0, seen('change')],
+    [1_000, { kind: 'timePassed' }],
+  ]).at(-1);
+  t.equal(step?.action, 'wait');
+  t.ok((step?.untilMs ?? 0) > 1_000, 'or the loop would spin, and nothing else would ever happen');
+  t.end();
+});
