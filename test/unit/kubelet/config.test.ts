@@ -21,6 +21,7 @@ void t.test("no file and an empty one give the kubelet's defaults", (t) => {
       healthzPort: 10248,
       healthzBindAddress: '127.0.0.1',
       protectKernelDefaults: false,
+      failSwapOn: true,
       staticPodPath: undefined,
       containerRuntimeEndpoint: undefined,
     },
@@ -34,7 +35,7 @@ void t.test("no file and an empty one give the kubelet's defaults", (t) => {
 void t.test('what the file gives is read, YAML 1.1 booleans, anchors and JSON included', (t) => {
   const reading = readKubeletConfig(
     main(
-      'healthzPort: 0\nhealthzBindAddress: 0.0.0.0\nprotectKernelDefaults: yes\nstaticPodPath: /etc/m\ncontainerRuntimeEndpoint: unix:///c\nallowedUnsafeSysctls:\n- net.* # all of it\n- "kernel.shm*"\n',
+      'healthzPort: 0\nhealthzBindAddress: 0.0.0.0\nprotectKernelDefaults: yes\nfailSwapOn: no\nstaticPodPath: /etc/m\ncontainerRuntimeEndpoint: unix:///c\nallowedUnsafeSysctls:\n- net.* # all of it\n- "kernel.shm*"\n',
     ),
     [],
   );
@@ -43,6 +44,7 @@ void t.test('what the file gives is read, YAML 1.1 booleans, anchors and JSON in
     healthzPort: 0,
     healthzBindAddress: '0.0.0.0',
     protectKernelDefaults: true,
+    failSwapOn: false,
     staticPodPath: '/etc/m',
     containerRuntimeEndpoint: 'unix:///c',
   });
