@@ -1,6 +1,7 @@
 import { AgentError } from '../errors.ts';
 import type { EnvironmentFileRef, LoadedCommand, LoadedUnit } from '../plan/observed.ts';
 import { type Bus, BusError, type BusSignal } from './bus.ts';
+import { asArray, asHex, asMilliseconds, asNumber, asString, asStrings, canonical } from './bus-values.ts';
 
 /** systemd's word for how a job ended, or that no word came in time. `done` says nothing about the process. */
 export type JobResult =
@@ -448,33 +449,4 @@ async function callOr<T>(
     }
     throw cause;
   }
-}
-
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_, inner: unknown) => (typeof inner === 'bigint' ? inner.toString() : inner));
-}
-
-function asArray(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : [];
-}
-
-function asString(value: unknown): string {
-  return typeof value === 'string' ? value : '';
-}
-
-function asStrings(value: unknown): readonly string[] {
-  return asArray(value).filter((item) => typeof item === 'string');
-}
-
-function asNumber(value: unknown): number {
-  return typeof value === 'number' || typeof value === 'bigint' ? Number(value) : 0;
-}
-
-/** systemd's µs; "infinity" is 2^64-1 and stays huge. */
-function asMilliseconds(value: unknown): number {
-  return typeof value === 'bigint' ? Number(value / 1000n) : asNumber(value) / 1000;
-}
-
-function asHex(value: unknown): string {
-  return Buffer.isBuffer(value) ? value.toString('hex') : '';
 }
