@@ -18,6 +18,7 @@ import {
 } from 'node:fs/promises';
 import path from 'node:path';
 import { AgentError } from '../errors.ts';
+import { isErrno } from './errno.ts';
 import type { ObservedFile } from '../plan/observed.ts';
 
 /** Files of the host, named by their absolute path on the host; symlinks are followed below the root only. */
@@ -392,8 +393,4 @@ async function wrapWrite(hostPath: string, verb: string, write: () => Promise<vo
       },
     );
   }
-}
-
-function isErrno(error: unknown, code: string): boolean {
-  return typeof error === 'object' && error !== null && 'code' in error && error.code === code;
 }

@@ -2,6 +2,7 @@ import { readFileSync, readlinkSync, statSync } from 'node:fs';
 import { release } from 'node:os';
 import path from 'node:path';
 import { AgentError } from '../errors.ts';
+import { isErrno } from './errno.ts';
 import { parseKubeletVersion } from '../kubelet/version.ts';
 import type { Commands } from './commands.ts';
 
@@ -147,8 +148,4 @@ function environmentOf(text: string): Record<string, string> {
 function nulSeparated(text: string): string[] {
   if (text === '') return [];
   return (text.endsWith('\0') ? text.slice(0, -1) : text).split('\0');
-}
-
-function isErrno(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
 }

@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { link, lstat, mkdir, open, readFile, readdir, rename, rm, unlink, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { AgentError } from '../errors.ts';
+import { isErrno } from './errno.ts';
 import { type AuditLine, type Journal, type Token, parseJournal, tokens } from '../transaction/journal.ts';
 import { type FileAttributes, resolveInRoot, sha256, syncDirectory, writeAtomically } from './files.ts';
 
@@ -359,8 +360,4 @@ async function readIfThere(file: string): Promise<string | undefined> {
     if (isErrno(error, 'ENOENT')) return undefined;
     throw error;
   }
-}
-
-function isErrno(error: unknown, code: string): boolean {
-  return typeof error === 'object' && error !== null && 'code' in error && error.code === code;
 }
