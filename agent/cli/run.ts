@@ -181,6 +181,7 @@ async function portsOf(
     })),
     publish,
     log,
+    requestedBy: context.requestedBy,
     tidy: tidyHeap,
     random,
     async configz() {

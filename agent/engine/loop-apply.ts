@@ -21,12 +21,12 @@ export function slotOutcome({ result }: Pick<Ended, 'result'>): SlotOutcome {
 }
 
 /** Carries the policy out under the lock of the state directory. Never throws: what breaks is a refusal or `broken`. */
-export async function applyOnce(ports: LoopPorts, policy: NodePolicy, requestedBy: string): Promise<Ended> {
+export async function applyOnce(ports: LoopPorts, policy: NodePolicy): Promise<Ended> {
   return underLock(ports, async (report) => {
     const outcome = await applyPolicy(ports.host, ports.observation, {
       policy,
       force: [],
-      requestedBy,
+      requestedBy: ports.requestedBy,
       report,
       signal: neverStopped,
     });

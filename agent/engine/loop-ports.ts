@@ -26,6 +26,8 @@ export interface LoopPorts {
   readonly kept: DriftFile;
   readonly publish: LoopPublisher;
   readonly log: LoopLog;
+  /** Who asks, for the audit log. */
+  readonly requestedBy: string;
   /** Called when much was done and nothing is to be done for a while. */
   readonly tidy: () => void;
   /** From 0 up to, not including, 1. */

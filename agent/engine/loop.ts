@@ -317,7 +317,7 @@ export class NodeLoop {
     const { subjects, plan } = this.look;
     this.voice.showState('applying');
     this.ports.log('info', 'applying', { plan: plan?.hash.slice(0, 12), subjects }, 'carrying the plan out');
-    const ended = await applyOnce(this.ports, policyWithout(this.policy.policy, this.fought), 'run');
+    const ended = await applyOnce(this.ports, policyWithout(this.policy.policy, this.fought));
     this.finish('applied', ended);
     if (plan?.plan.restart === true) await this.slot.settle(ended);
     this.ports.publish.refusals(ended.problems.map(({ code }) => code));
