@@ -1,4 +1,4 @@
-import { sha256 } from '../host/files.ts';
+import { sha256 } from '../host/read-text.ts';
 import type { AuditLine, Journal, Verdict } from '../transaction/journal.ts';
 import { copyPath, previousPath, watchdogNames } from '../transaction/watchdog.ts';
 import { removeGuard } from './guard.ts';

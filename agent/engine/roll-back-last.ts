@@ -7,7 +7,7 @@ import type { Expectation, Plan } from '../plan/plan.ts';
 import { podsAtRisk, removalInUse } from '../plan/removal.ts';
 import { restartProblemsForRollback } from '../plan/refusals.ts';
 import type { Journal } from '../transaction/journal.ts';
-import { sha256 } from '../host/files.ts';
+import { sha256 } from '../host/read-text.ts';
 import { hashOf } from './apply.ts';
 import { type ObservationPorts, observeNode } from './observe.ts';
 import type { HostPorts, Report } from './ports.ts';

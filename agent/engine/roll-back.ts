@@ -1,5 +1,5 @@
 import { AgentError, type Problem, problemOf } from '../errors.ts';
-import { sha256 } from '../host/files.ts';
+import { sha256 } from '../host/read-text.ts';
 import type { FileChange } from '../plan/plan.ts';
 import type { Journal, Verdict } from '../transaction/journal.ts';
 import { probationFor, restartDeadline } from '../transaction/timing.ts';

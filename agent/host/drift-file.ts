@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { resolveInRoot, writeAtomically } from './files.ts';
-import { stateDirectoryPath } from './state-directory.ts';
+import { writeAtomically } from './atomic-write.ts';
+import { resolveInRoot } from './resolve-in-root.ts';
+import { stateDirectoryPath } from './private-files.ts';
 
 /** What `run` must know again after a restart. Times are milliseconds since the epoch. */
 export interface KeptDrift {

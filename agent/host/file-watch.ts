@@ -1,6 +1,6 @@
 import { type FSWatcher, statSync, watch } from 'node:fs';
 import path from 'node:path';
-import { resolveInRoot } from './files.ts';
+import { resolveInRoot } from './resolve-in-root.ts';
 
 /** What is watched: a path, which need not be there yet. `directory`: if it is one, everything in it counts. */
 export interface WatchTarget {

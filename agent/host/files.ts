@@ -1,25 +1,17 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { constants, type Stats } from 'node:fs';
-import {
-  access,
-  link,
-  lstat,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  readlink,
-  rename,
-  rmdir,
-  stat,
-  symlink,
-  unlink,
-  utimes,
-} from 'node:fs/promises';
+import { link, lstat, readdir, rename, rmdir, stat, symlink, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { AgentError } from '../errors.ts';
-import { isErrno } from './errno.ts';
 import type { ObservedFile } from '../plan/observed.ts';
+import {
+  copyWhole,
+  type FileAttributes,
+  makeDirectory,
+  syncDirectory,
+  writeAtomically,
+} from './atomic-write.ts';
+import { isErrno } from './errno.ts';
+import { isWritable, readText } from './read-text.ts';
+import { linkTarget, resolveInRoot } from './resolve-in-root.ts';
 
 /** Files of the host, named by their absolute path on the host; symlinks are followed below the root only. */
 export interface HostFiles {
@@ -56,12 +48,6 @@ export interface HostFiles {
   resolve(hostPath: string): Promise<string>;
 }
 
-export interface FileAttributes {
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-}
-
 export interface ListedFile {
   readonly name: string;
   readonly kind: 'file' | 'directory' | 'symlink';
@@ -71,9 +57,6 @@ export interface ListedFile {
 
 /** Keeps SELinux labels where the host uses them; see relabel.ts. */
 export type Relabel = (temporaryPath: string, likePath: string) => Promise<void>;
-
-const maxFileBytes = 4 * 1024 * 1024;
-const maxSymlinks = 40;
 
 export function hostFiles(root: string, relabel: Relabel = async () => Promise.resolve()): HostFiles {
   const below = async (hostPath: string): Promise<string> => resolveInRoot(root, hostPath);
@@ -163,86 +146,6 @@ export function hostFiles(root: string, relabel: Relabel = async () => Promise.r
   };
 }
 
-/**
- * Follows every symlink of a host path as the host itself would, never leaving the root: an absolute target
- * starts again at the root, `..` stops there. The last component need not exist.
- * @throws AgentError FILE_UNSAFE for a loop of links.
- */
-export async function resolveInRoot(root: string, hostPath: string): Promise<string> {
-  const base = path.resolve(root);
-  const pending = hostPath.split('/').filter((part) => part !== '' && part !== '.');
-  const done: string[] = [];
-  let links = 0;
-  while (pending.length > 0) {
-    const part = pending.shift() ?? '';
-    if (part === '..') {
-      done.pop();
-      continue;
-    }
-    const target = await linkTarget(path.join(base, ...done, part));
-    if (target === undefined) {
-      done.push(part);
-      continue;
-    }
-    links += 1;
-    if (links > maxSymlinks)
-      throw new AgentError('FILE_UNSAFE', `${hostPath}: too many levels of symbolic links`);
-    if (target.startsWith('/')) done.length = 0;
-    pending.unshift(...target.split('/').filter((piece) => piece !== '' && piece !== '.'));
-  }
-  return path.join(base, ...done);
-}
-
-/** Hex SHA-256 of a text's UTF-8 bytes. */
-export function sha256(text: string): string {
-  return createHash('sha256').update(text, 'utf8').digest('hex');
-}
-
-/** Flushes a directory, so that a rename in it survives a power cut. */
-export async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-/** Writes bytes beside `real` and renames them over it; the same directory, so rename cannot cross file systems. */
-export async function writeAtomically(
-  real: string,
-  bytes: Uint8Array,
-  attributes: FileAttributes,
-  beforeRename: (temporary: string) => Promise<void> = async () => Promise.resolve(),
-): Promise<void> {
-  // A leading dot and no `.conf`: systemd ignores it in a drop-in directory even if we die before the rename.
-  const temporary = path.join(
-    path.dirname(real),
-    `.${path.basename(real)}.${randomBytes(6).toString('hex')}.tmp`,
-  );
-  const handle = await open(
-    temporary,
-    constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
-    0o600,
-  );
-  try {
-    try {
-      await handle.writeFile(bytes);
-      await handle.chown(attributes.uid, attributes.gid);
-      await handle.chmod(attributes.mode);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await beforeRename(temporary);
-    await rename(temporary, real);
-  } catch (error) {
-    await unlink(temporary).catch(() => undefined);
-    throw error;
-  }
-  await syncDirectory(path.dirname(real));
-}
-
 async function replaceFile(
   real: string,
   hostPath: string,
@@ -274,79 +177,6 @@ async function mustStillBe(real: string, hostPath: string, expected: string | nu
   );
 }
 
-/** Where a hard link is not to be had: the same bytes, flushed, with their mode, owner and times. */
-async function copyWhole(real: string, copy: string): Promise<void> {
-  const { mode, uid, gid, atime, mtime } = await stat(real);
-  await writeAtomically(copy, await readFile(real), { mode: mode & 0o7777, uid, gid });
-  await utimes(copy, atime, mtime);
-}
-
-/** A missing directory is made with the usual mode; nobody but root may write to one that is there. */
-async function makeDirectory(directory: string): Promise<void> {
-  const created = await mkdir(directory, { recursive: true, mode: 0o755 });
-  if (created !== undefined) await syncDirectory(path.dirname(created));
-}
-
-async function readText(
-  real: string,
-  hostPath: string,
-  realHostPath: string,
-): Promise<ObservedFile | undefined> {
-  let handle;
-  try {
-    // Not blocking: a named pipe in place of a unit must not hang the agent.
-    handle = await open(real, constants.O_RDONLY | constants.O_NONBLOCK);
-  } catch (error) {
-    if (isErrno(error, 'ENOENT') || isErrno(error, 'ENOTDIR')) return undefined;
-    throw new AgentError('UNIT_UNREADABLE', `${hostPath} cannot be opened: ${String(error)}`, {
-      cause: error,
-    });
-  }
-  try {
-    const info = await handle.stat();
-    if (!info.isFile()) throw new AgentError('FILE_UNSAFE', `${hostPath} is no regular file`);
-    if (info.size > maxFileBytes)
-      throw new AgentError('UNIT_UNREADABLE', `${hostPath} is larger than ${maxFileBytes} bytes`);
-    const bytes = await handle.readFile();
-    const text = decode(bytes, hostPath);
-    return {
-      path: hostPath,
-      realPath: realHostPath,
-      text,
-      sha256: createHash('sha256').update(bytes).digest('hex'),
-      mode: info.mode & 0o7777,
-      uid: info.uid,
-      gid: info.gid,
-      mtimeMs: info.mtimeMs,
-      writable: await isWritable(path.dirname(real)),
-    };
-  } finally {
-    await handle.close();
-  }
-}
-
-function decode(bytes: Uint8Array, hostPath: string): string {
-  try {
-    // ignoreBOM keeps a byte order mark in the text: it is one of the bytes that must not change.
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch (cause) {
-    throw new AgentError(
-      'UNIT_UNREADABLE',
-      `${hostPath} is not valid UTF-8; systemd refuses such a unit as well`,
-      { cause },
-    );
-  }
-}
-
-async function isWritable(directory: string): Promise<boolean> {
-  try {
-    await access(directory, constants.W_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 async function listDirectory(real: string): Promise<readonly ListedFile[]> {
   let entries;
   try {
@@ -364,16 +194,6 @@ async function listDirectory(real: string): Promise<readonly ListedFile[]> {
     else listed.push({ name: entry.name, kind: 'file', empty: (await stat(full)).size === 0 });
   }
   return listed;
-}
-
-async function linkTarget(full: string): Promise<string | undefined> {
-  let info: Stats;
-  try {
-    info = await lstat(full);
-  } catch {
-    return undefined;
-  }
-  return info.isSymbolicLink() ? readlink(full) : undefined;
 }
 
 async function wrapWrite(hostPath: string, verb: string, write: () => Promise<void>): Promise<void> {

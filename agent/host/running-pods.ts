@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { access, open, readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { resolveInRoot } from './files.ts';
+import { resolveInRoot } from './resolve-in-root.ts';
 import {
   type Bundle,
   parseBundle,

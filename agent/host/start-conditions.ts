@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import path from 'node:path';
 import type { StartConditions } from '../plan/start-conditions.ts';
-import { resolveInRoot } from './files.ts';
+import { resolveInRoot } from './resolve-in-root.ts';
 
 /** A unix socket, asked by connecting to it. `unknown`: its directory is not to be seen from here. */
 export async function probeSocket(

@@ -1,19 +1,19 @@
 import { constants } from 'node:fs';
-import { link, lstat, mkdir, open, readFile, readdir, rename, rm, unlink, utimes } from 'node:fs/promises';
+import { open, readdir, rename, rm, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { AgentError } from '../errors.ts';
-import { isErrno } from './errno.ts';
 import { type AuditLine, type Journal, type Token, parseJournal, tokens } from '../transaction/journal.ts';
-import { type FileAttributes, resolveInRoot, sha256, syncDirectory, writeAtomically } from './files.ts';
-
-/** A plan that failed, so that it is not tried again until something changes. */
-export interface Latch {
-  readonly planHash: string;
-  readonly code: string;
-  readonly message: string;
-  readonly sinceMs: number;
-  readonly transaction: string;
-}
+import { type FileAttributes, syncDirectory, writeAtomically } from './atomic-write.ts';
+import { isErrno } from './errno.ts';
+import { decodeLatch, type Latch } from './latch.ts';
+import {
+  makePrivate,
+  openStateDirectory,
+  privateFile,
+  readIfThere,
+  stateDirectoryPath,
+} from './private-files.ts';
+import { type LockIdentity, takeLock } from './state-lock.ts';
 
 /** Everything the agent remembers, on the host: journal, backups, audit, latch. Survives agent and node. */
 export interface StateDirectory {
@@ -47,19 +47,9 @@ export interface StateDirectory {
   prune(keep: number): Promise<void>;
 }
 
-export const stateDirectoryPath = '/var/lib/kubelet-sysctl-agent';
-
 /** @throws AgentError STATE_DIRECTORY_UNSAFE where anybody but root could write there. */
-export async function hostStateDirectory(
-  root: string,
-  identity: {
-    readonly pid: number;
-    readonly bootId: string;
-    readonly startTicks: string;
-    isAlive(pid: number, startTicks: string): boolean;
-  },
-): Promise<StateDirectory> {
-  const directory = await openDirectory(root);
+export async function hostStateDirectory(root: string, identity: LockIdentity): Promise<StateDirectory> {
+  const directory = await openStateDirectory(root);
   const inside = (...parts: string[]): string => path.join(directory, ...parts);
   const backup = (id: string, ...parts: string[]): string => inside('backup', safeName(id), ...parts);
 
@@ -174,190 +164,9 @@ export async function hostStateDirectory(
   };
 }
 
-/** Undefined unless the text is a whole latch: without one the change is tried once more, and latched again. */
-export function decodeLatch(text: string | undefined): Latch | undefined {
-  try {
-    const value: unknown = JSON.parse(text ?? 'null');
-    if (typeof value !== 'object' || value === null) return undefined;
-    const texts = ['planHash', 'code', 'message', 'transaction'].map((key): unknown =>
-      Reflect.get(value, key),
-    );
-    const sinceMs: unknown = Reflect.get(value, 'sinceMs');
-    if (!texts.every((found) => typeof found === 'string')) return undefined;
-    return typeof sinceMs === 'number' && Math.abs(sinceMs) <= 8.64e15 ? (value as Latch) : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-const privateFile: FileAttributes = { mode: 0o600, uid: 0, gid: 0 };
-
-async function openDirectory(root: string): Promise<string> {
-  const unsafe = (why: string): AgentError =>
-    new AgentError('STATE_DIRECTORY_UNSAFE', `${stateDirectoryPath}: ${why}`, {
-      next: 'find out who made it, remove it, and let the agent make it anew',
-    });
-  const parent = await resolveInRoot(root, path.dirname(stateDirectoryPath));
-  const directory = path.join(parent, path.basename(stateDirectoryPath));
-  await mkdir(parent, { recursive: true });
-  await mkdir(directory, { mode: 0o700 }).catch((error: unknown) => {
-    if (!isErrno(error, 'EEXIST')) {
-      throw new AgentError(
-        isErrno(error, 'EROFS') ? 'NODE_READ_ONLY' : 'FILE_WRITE_FAILED',
-        `making ${stateDirectoryPath}: ${String(error)}`,
-        { cause: error },
-      );
-    }
-  });
-  const info = await lstat(directory);
-  if (!info.isDirectory()) throw unsafe('is no directory (a symbolic link is not followed)');
-  const owner = process.getuid?.() ?? 0;
-  if (info.uid !== owner) throw unsafe(`belongs to uid ${info.uid}, not to uid ${owner}`);
-  if ((info.mode & 0o022) !== 0) throw unsafe('can be written by others than its owner');
-  const above = await lstat(parent);
-  if ((above.mode & 0o002) !== 0 && (above.mode & 0o1000) === 0)
-    throw unsafe('lies in a directory that everybody may write to');
-  await makePrivate(path.join(directory, 'backup'));
-  return directory;
-}
-
-async function makePrivate(directory: string): Promise<void> {
-  const created = await mkdir(directory, { recursive: true, mode: 0o700 });
-  if (created !== undefined) await syncDirectory(path.dirname(created));
-}
-
-interface LockIdentity extends Holder {
-  isAlive(pid: number, startTicks: string): boolean;
-}
-
-interface Holder {
-  readonly pid: number;
-  readonly bootId: string;
-  readonly startTicks: string;
-}
-
-/** The lock file appears whole, as the link of a finished file; one whose holder is gone is taken away first. */
-async function takeLock(file: string, identity: LockIdentity): Promise<{ release(): Promise<void> }> {
-  const mine = JSON.stringify({
-    pid: identity.pid,
-    bootId: identity.bootId,
-    startTicks: identity.startTicks,
-  });
-  const temporary = `${file}.${identity.pid}.${identity.startTicks}`;
-  try {
-    await writeAtomically(temporary, Buffer.from(mine), privateFile);
-  } catch (cause) {
-    throw new AgentError('FILE_WRITE_FAILED', `writing ${file}: ${String(cause)}`, {
-      cause,
-      next: 'free the disk or mend the file system, then run it again',
-    });
-  }
-  try {
-    for (let attempt = 0; attempt < lockAttempts; attempt += 1) {
-      if (await appears(temporary, file)) {
-        return {
-          async release() {
-            if ((await readIfThere(file)) === mine) await unlink(file).catch(() => undefined);
-          },
-        };
-      }
-      const seen = await readIfThere(file);
-      if (seen === undefined) continue;
-      const holder = holderOf(seen);
-      if (isHeld(holder, identity)) {
-        throw new AgentError(
-          'TRANSACTION_RUNNING',
-          `another agent (PID ${holder?.pid}) is at work on this node`,
-          { next: 'wait for it to end, or look at it with `kubelet-sysctl-agent status`' },
-        );
-      }
-      await takeAwayStale(file, seen, temporary, identity);
-    }
-    throw new AgentError('TRANSACTION_RUNNING', 'other agents keep taking the lock of this node', {
-      next: 'try again',
-    });
-  } finally {
-    await unlink(temporary).catch(() => undefined);
-  }
-}
-
-const lockAttempts = 20;
-
-/**
- * Takes a lock away whose holder is gone, and never the lock of the one who was quicker to do so: while the file named
- * after the stale text is held, nobody else takes that text away, and nobody writes it again. Whoever dies in here
- * leaves a stale file of the same kind, for which the same holds.
- */
-async function takeAwayStale(
-  file: string,
-  seen: string,
-  temporary: string,
-  identity: LockIdentity,
-): Promise<void> {
-  const turn = `${file.replace(/\.stale-[0-9a-f]+$/, '')}.stale-${sha256(`${path.basename(file)} ${seen}`).slice(0, 16)}`;
-  if (await appears(temporary, turn)) {
-    try {
-      if ((await readIfThere(file)) === seen) await unlink(file);
-    } finally {
-      await unlink(turn).catch(() => undefined);
-    }
-    return;
-  }
-  const taken = await readIfThere(turn);
-  if (taken !== undefined && !isHeld(holderOf(taken), identity)) {
-    await takeAwayStale(turn, taken, temporary, identity);
-  }
-}
-
-/** False where a file of that name is there already. */
-async function appears(finished: string, file: string): Promise<boolean> {
-  try {
-    await link(finished, file);
-    return true;
-  } catch (error) {
-    if (isErrno(error, 'EEXIST')) return false;
-    throw error;
-  }
-}
-
-function isHeld(holder: Holder | undefined, identity: LockIdentity): boolean {
-  return (
-    holder !== undefined &&
-    holder.bootId === identity.bootId &&
-    identity.isAlive(holder.pid, holder.startTicks)
-  );
-}
-
-function holderOf(text: string): Holder | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    if (
-      typeof value === 'object' &&
-      value !== null &&
-      'pid' in value &&
-      'bootId' in value &&
-      'startTicks' in value
-    ) {
-      return { pid: Number(value.pid), bootId: String(value.bootId), startTicks: String(value.startTicks) };
-    }
-  } catch {
-    // A lock that was cut off by a power failure has no holder.
-  }
-  return undefined;
-}
-
 /** Transaction ids and backup names are ours; anything with a slash is a bug or an attack. */
 function safeName(name: string): string {
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name))
     throw new AgentError('INTERNAL', `unsafe file name ${JSON.stringify(name)}`);
   return name;
-}
-
-async function readIfThere(file: string): Promise<string | undefined> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) return undefined;
-    throw error;
-  }
 }

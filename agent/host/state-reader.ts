@@ -3,8 +3,9 @@ import path from 'node:path';
 import { AgentError, type Problem, problemOf } from '../errors.ts';
 import { type Journal, parseJournal, type Token, tokens } from '../transaction/journal.ts';
 import { isOpen } from '../transaction/steps.ts';
-import { resolveInRoot } from './files.ts';
-import { decodeLatch, type Latch, stateDirectoryPath } from './state-directory.ts';
+import { resolveInRoot } from './resolve-in-root.ts';
+import { decodeLatch, type Latch } from './latch.ts';
+import { stateDirectoryPath } from './private-files.ts';
 
 /** What the agent remembers of a node, without a lock and without making anything. */
 export interface StateView {

@@ -22,7 +22,9 @@ import path from 'node:path';
 import * as fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { AgentError } from '../../agent/errors.ts';
-import { hostFiles, resolveInRoot, sha256 } from '../../agent/host/files.ts';
+import { hostFiles } from '../../agent/host/files.ts';
+import { sha256 } from '../../agent/host/read-text.ts';
+import { resolveInRoot } from '../../agent/host/resolve-in-root.ts';
 
 const isRoot = process.getuid?.() === 0;
 const tier = { skip: isRoot ? false : 'needs root: files keep their owner' };

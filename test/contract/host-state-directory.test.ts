@@ -15,11 +15,8 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import t, { type Test } from 'tap';
-import {
-  hostStateDirectory,
-  type StateDirectory,
-  stateDirectoryPath,
-} from '../../agent/host/state-directory.ts';
+import { stateDirectoryPath } from '../../agent/host/private-files.ts';
+import { hostStateDirectory, type StateDirectory } from '../../agent/host/state-directory.ts';
 import type { AuditLine, Journal, Token } from '../../agent/transaction/journal.ts';
 import { journalOf } from '../unit/transaction/support/plan.ts';
 

@@ -16,7 +16,8 @@ import type { HostPorts, Report, TransactionEvent } from '../../../agent/engine/
 import { unreachable } from '../../../agent/errors.ts';
 import { hostFiles } from '../../../agent/host/files.ts';
 import type { RunningPods } from '../../../agent/host/running-pods.ts';
-import { hostStateDirectory, stateDirectoryPath } from '../../../agent/host/state-directory.ts';
+import { stateDirectoryPath } from '../../../agent/host/private-files.ts';
+import { hostStateDirectory } from '../../../agent/host/state-directory.ts';
 import type { AuditLine } from '../../../agent/transaction/journal.ts';
 import { defaultDeadlines } from '../../../agent/transaction/timing.ts';
 import { type Behaviour, type FakeSystemd, fakeSystemd } from './fake-systemd.ts';

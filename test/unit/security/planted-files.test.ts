@@ -13,7 +13,8 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import t from 'tap';
-import { hostFiles, resolveInRoot } from '../../../agent/host/files.ts';
+import { hostFiles } from '../../../agent/host/files.ts';
+import { resolveInRoot } from '../../../agent/host/resolve-in-root.ts';
 import { hostStateDirectory } from '../../../agent/host/state-directory.ts';
 
 const identity = { pid: process.pid, bootId: 'boot', startTicks: '1', isAlive: () => true };
