@@ -193,6 +193,16 @@ void t.test('a timer of an earlier transaction is waited out, and the new one mu
   t.strictSame(told.slice(0, 2), ['w.timer', 'replace']);
 });
 
+void t.test('an active timer of that name which stays is not ours', async (t) => {
+  const { bus, systemd } = await connected(t);
+  bus.manager('ResetFailedUnit', '', () => null);
+  bus.manager('StartTransientUnit', 'o', () => {
+    throw busError('org.freedesktop.systemd1.UnitExists', 'Unit w.timer already exists.');
+  });
+  bus.properties.set('ActiveState', ['s', 'active']);
+  await t.rejects(systemd.startTimer(timer), { code: 'WATCHDOG_NOT_ARMED', message: /does not go away/ });
+});
+
 void t.test('a timer that systemd takes but does not run is not armed', async (t) => {
   const { bus, systemd } = await connected(t);
   bus.manager('StartTransientUnit', 'o', () => job);

@@ -1,7 +1,9 @@
 import { readImageUnit } from '../../../agent/engine/observe-image.ts';
 import { AgentError } from '../../../agent/errors.ts';
 import type { HostFiles } from '../../../agent/host/files.ts';
-import type { JobResult, Systemd, TransientTimer, UnitPulse } from '../../../agent/host/systemd.ts';
+import type { Systemd, UnitPulse } from '../../../agent/host/systemd.ts';
+import type { JobResult } from '../../../agent/host/systemd-job.ts';
+import type { TransientTimer } from '../../../agent/host/systemd-timer.ts';
 import type { LoadedUnit } from '../../../agent/plan/observed.ts';
 import type { RunningClock } from './running-clock.ts';
 import type { FakeProcesses } from './kubelet-process.ts';
