@@ -1,6 +1,6 @@
 import type { Problem } from '../errors.ts';
 import { placeText } from './render-problem.ts';
-import { type Page, paint, visible, wrap } from './text.ts';
+import { instruction, type Page, paint, visible, wrap } from './text.ts';
 import type { Validation } from './validate.ts';
 
 /** Problems as compilers write them, `file:line:column: error: …`, so that editors and CI find the place. */
@@ -24,7 +24,7 @@ function complaint(problem: Problem, word: 'error' | 'warning', page: Page): rea
   return [
     `${paint(page, 'bold', place)}${paint(page, word === 'error' ? 'red' : 'yellow', `${word}:`)} ${problem.code}`,
     ...wrap(problem.message, page.width, '  '),
-    ...(problem.next === undefined ? [] : wrap(problem.next, page.width, '  next: ')),
+    ...(problem.next === undefined ? [] : instruction(problem.next, page.width, '  next: ')),
   ];
 }
 

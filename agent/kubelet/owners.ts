@@ -70,7 +70,8 @@ function withoutPlace({ marks, entries }: OwnerFacts): readonly Owner[] {
         kind: 'noPlace',
         evidence: '/etc/os-release says ID=bottlerocket',
         byComment: false,
-        advice: `apiclient set --json '{"settings": {"kubernetes": {"allowed-unsafe-sysctls": [${list}]}}}'`,
+        advice: `run, on the host or from its admin container:
+apiclient set --json '{"settings": {"kubernetes": {"allowed-unsafe-sysctls": [${list}]}}}'`,
       },
     ];
   }
@@ -81,7 +82,8 @@ function withoutPlace({ marks, entries }: OwnerFacts): readonly Owner[] {
         kind: 'noPlace',
         evidence: '/etc/os-release says ID=talos',
         byComment: false,
-        advice: `talosctl patch machineconfig --patch '{"machine": {"kubelet": {"extraConfig": {"allowedUnsafeSysctls": [${list}]}}}}'`,
+        advice: `run, for each node:
+talosctl patch machineconfig --patch '{"machine": {"kubelet": {"extraConfig": {"allowedUnsafeSysctls": [${list}]}}}}'`,
       },
     ];
   }

@@ -32,7 +32,10 @@ export function comparePlacements(
       reload: proposal.ok ? proposal.reload : kind === 'Unit' || kind === 'DropIn',
       restart: true,
       survives: survivalOf(kind, proposal.ok ? proposal.path : '', owners),
-      hides: hidden ? `the list of ${facts.listFrom ?? ''}, whose entries are taken over` : undefined,
+      // A flag that is there already hid that list before us: its entries are in force no more.
+      hides: hidden
+        ? `the list of ${facts.listFrom ?? ''}${facts.command.flagEntries === undefined ? ', whose entries are taken over' : ', as the flag in force does already'}`
+        : undefined,
     };
   });
 }

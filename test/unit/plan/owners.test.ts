@@ -149,3 +149,17 @@ void test('the plan compares all placements of this node', async (t) => {
   ]);
   t.equal(comparison?.length, 4);
 });
+
+void test('a list that a flag hides already is not said to be taken over', async (t) => {
+  const files = {
+    '/usr/lib/systemd/system/kubelet.service':
+      '[Service]\nExecStart=/usr/bin/kubelet --config=/etc/kubelet.yaml --allowed-unsafe-sysctls=kernel.msg*\n',
+    '/etc/kubelet.yaml': 'kind: KubeletConfiguration\nallowedUnsafeSysctls: [kernel.sem]\n',
+  };
+  const outcome = planFor(await runningNode(files), policy);
+  t.equal(
+    outcome.notes.comparison?.find(({ chosen }) => chosen)?.hides,
+    'the list of /etc/kubelet.yaml, as the flag in force does already',
+  );
+  t.same(changeOf(outcome).entries.after, ['kernel.msg*', 'net.core.somaxconn', 'net.ipv4.*']);
+});
