@@ -5,6 +5,7 @@ import type { Systemd, UnitPulse } from '../../../agent/host/systemd.ts';
 import type { JobResult } from '../../../agent/host/systemd-job.ts';
 import type { TransientTimer } from '../../../agent/host/systemd-timer.ts';
 import type { LoadedUnit } from '../../../agent/plan/observed.ts';
+import { missingUnit } from './missing-unit.ts';
 import type { RunningClock } from './running-clock.ts';
 import type { FakeProcesses } from './kubelet-process.ts';
 
@@ -215,7 +216,7 @@ export function fakeSystemd(options: FakeSystemdOptions): FakeSystemd {
     async observe(unit) {
       await asked('observe', undefined, 'SYSTEMD_CALL_FAILED');
       const base = unit === options.unit ? loaded : undefined;
-      if (base === undefined) return { ...missing, id: unit, names: [unit] };
+      if (base === undefined) return { ...missingUnit, id: unit, names: [unit] };
       const { type, restart, killMode, fragmentPath, execStartPre, environment } = base;
       return {
         ...base,
@@ -294,35 +295,3 @@ export function fakeSystemd(options: FakeSystemdOptions): FakeSystemd {
     close: async () => Promise.resolve(),
   };
 }
-
-const missing: LoadedUnit = {
-  id: '',
-  names: [],
-  loadState: 'not-found',
-  loadError: '',
-  activeState: 'inactive',
-  subState: 'dead',
-  fragmentPath: '',
-  dropInPaths: [],
-  needDaemonReload: false,
-  unitFileState: '',
-  invocationId: '',
-  jobQueued: false,
-  startLimitBurst: 5,
-  startLimitIntervalMs: 10_000,
-  type: 'simple',
-  restart: 'no',
-  restartMs: 100,
-  startTimeoutMs: 90_000,
-  killMode: 'control-group',
-  mainPid: 0,
-  nRestarts: 0,
-  mainStartedAtMs: 0,
-  execStart: [],
-  execStartPre: [],
-  execStop: [],
-  execStopPost: [],
-  environment: [],
-  environmentFiles: [],
-  settings: {},
-};

@@ -9,6 +9,7 @@ import { makePlan } from '../../../../agent/plan/make-plan.ts';
 import type { LoadedUnit, ObservedNode } from '../../../../agent/plan/observed.ts';
 import type { Plan, PlanOutcome } from '../../../../agent/plan/plan.ts';
 import { mergeForNode, type NodePolicy } from '../../../../agent/policy/merge.ts';
+import { missingUnit } from '../../../support/host/missing-unit.ts';
 import { type MemoryEntry, memoryFiles } from './memory-files.ts';
 
 export type Files = Readonly<Record<string, MemoryEntry>>;
@@ -143,36 +144,4 @@ const running: Partial<LoadedUnit> = {
   mainStartedAtMs: startedAtMs,
   killMode: 'process',
   settings: { Restart: '"always"' },
-};
-
-const missingUnit: LoadedUnit = {
-  id: '',
-  names: [],
-  loadState: 'not-found',
-  loadError: '',
-  activeState: 'inactive',
-  subState: 'dead',
-  fragmentPath: '',
-  dropInPaths: [],
-  needDaemonReload: false,
-  unitFileState: '',
-  invocationId: '',
-  jobQueued: false,
-  startLimitBurst: 5,
-  startLimitIntervalMs: 10_000,
-  type: 'simple',
-  restart: 'no',
-  restartMs: 100,
-  startTimeoutMs: 90_000,
-  killMode: 'control-group',
-  mainPid: 0,
-  nRestarts: 0,
-  mainStartedAtMs: 0,
-  execStart: [],
-  execStartPre: [],
-  execStop: [],
-  execStopPost: [],
-  environment: [],
-  environmentFiles: [],
-  settings: {},
 };
