@@ -56,6 +56,13 @@ function contextOf(env: NodeJS.ProcessEnv): CliContext {
             agentVersion: typeof AGENT_VERSION === 'undefined' ? 'dev' : AGENT_VERSION,
           })
         : undefined,
+    scrapeReviews: async () =>
+      (await import('./cluster/authorizer.ts')).scrapeReviews({
+        env,
+        clock: systemClock,
+        random: Math.random,
+        agentVersion: typeof AGENT_VERSION === 'undefined' ? 'dev' : AGENT_VERSION,
+      }),
     connectFleet: async (options) =>
       (await import('./cluster/connect-fleet.ts')).connectFleet({
         ...options,

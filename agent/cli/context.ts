@@ -2,6 +2,7 @@ import type { ClusterConnection, ClusterOptions } from '../cluster/connect.ts';
 import type { FleetConnection, FleetOptions } from '../cluster/connect-fleet.ts';
 import type { Clock } from '../host/clock.ts';
 import type { Commands } from '../host/commands.ts';
+import type { ReviewScrape } from '../metrics/authorization.ts';
 import type { NodeConnection, NodeOptions } from '../wire.ts';
 
 /** Where text goes, and what it may look like there. */
@@ -34,6 +35,8 @@ export interface CliContext {
   connectCluster(
     options: Pick<ClusterOptions, 'log' | 'random' | 'morePolicies'>,
   ): Promise<ClusterConnection | undefined>;
+  /** Asks the API server who may read the metrics. @throws AgentError API_UNREACHABLE outside of a cluster. */
+  scrapeReviews(): Promise<ReviewScrape>;
   /** Whether `run` would find policies in a cluster. */
   readonly inCluster: boolean;
   connectFleet(options: Pick<FleetOptions, 'kubeconfig' | 'context' | 'namespace'>): Promise<FleetConnection>;

@@ -11,6 +11,7 @@ export interface RunArguments extends PolicyOptions, RootOptions {
   readonly dryRun?: true;
   readonly tlsCertFile?: string;
   readonly tlsKeyFile?: string;
+  readonly metricsAuthorization?: true;
   /** The kubelet's port. */
   readonly configz?: number;
   readonly configzTokenFile: string;
@@ -48,6 +49,12 @@ export function withRun(command: Command): Command {
       mirrored('--tls-cert-file <file>', 'serve TLS with this certificate; read again when it changes'),
     )
     .addOption(mirrored('--tls-key-file <file>', 'the key of that certificate'))
+    .addOption(
+      mirrored(
+        '--metrics-authorization',
+        'serve /metrics only to tokens that the API server lets get it; needs TLS',
+      ),
+    )
     .addOption(
       mirrored(
         '--configz <port>',

@@ -4,6 +4,7 @@ import { loopHealth } from '../engine/loop-health.ts';
 import { loopMetrics } from '../engine/loop-metrics.ts';
 import type { LoopLog, LoopPorts } from '../engine/loop-ports.ts';
 import { NodeLoop } from '../engine/loop.ts';
+import { withPodsOfCluster } from '../engine/pods-in-use.ts';
 import { rememberVersion } from '../engine/remember-version.ts';
 import { type Problem, problemOf } from '../errors.ts';
 import { metricRegistry, single } from '../metrics/registry.ts';
@@ -12,11 +13,13 @@ import { tidyHeap } from '../host/tidy-heap.ts';
 import { spawnCommands } from '../host/spawn-commands.ts';
 import { type SysctlSeries, sysctlSeries } from '../metrics/sysctl-series.ts';
 import { tlsServer } from '../metrics/tls.ts';
-import { backoffMs, loopDefaults } from '../transaction/loop-rules.ts';
+import { backoffMs } from '../transaction/loop-delays.ts';
+import { loopDefaults } from '../transaction/loop-position.ts';
 import type { NodeConnection } from '../wire.ts';
 import { type CliContext, writeLines } from './context.ts';
 import { type ExitCode, exitCodeOf, exitCodes } from './exit-codes.ts';
 import { renderProblem } from './render-problem.ts';
+import { authorizationProblems, scrapeAuthorizer } from './run-authorization.ts';
 import { openLoopLog } from './run-log.ts';
 import { type FleetPorts, fleetPorts } from './run-cluster.ts';
 import { policiesByChild } from './policy-child.ts';
@@ -64,7 +67,7 @@ export async function run(context: CliContext, options: RunArguments): Promise<E
     },
     {
       ...options.listen,
-      authorizer: undefined,
+      authorizer: await scrapeAuthorizer(context, options, log),
       tls:
         options.tlsCertFile === undefined || options.tlsKeyFile === undefined
           ? undefined
@@ -116,6 +119,7 @@ function usageProblems(options: RunArguments, inCluster: boolean): readonly Prob
       next: 'give both, or none',
     });
   }
+  problems.push(...authorizationProblems(options, inCluster));
   const wishes = [options.policy, options.allow, options.sysctl];
   if (!inCluster && wishes.every((wish) => wish === undefined) && options.existing !== 'Remove') {
     problems.push({
@@ -164,21 +168,23 @@ async function portsOf(
 ): Promise<LoopPorts & Pick<FleetPorts, 'leave'>> {
   const { configz: port, configzTokenFile: tokenFile, configzCaFile: caFile } = options;
   const random = (): number => randomInt(2 ** 32) / 2 ** 32;
+  const fleet = await fleetPorts(context, options, log, random, {
+    policies: policiesByChild(spawnCommands, options),
+    gate: localGate({
+      clock: context.clock,
+      splayMs: options.splay,
+      random,
+      warn: (message, delayMs) => {
+        log('warn', 'noCoordination', { delayMs }, message);
+      },
+    }),
+  });
   return {
     ...node.watching,
     host,
-    observation: rememberVersion(node.observation),
-    ...(await fleetPorts(context, options, log, random, {
-      policies: policiesByChild(spawnCommands, options),
-      gate: localGate({
-        clock: context.clock,
-        splayMs: options.splay,
-        random,
-        warn: (message, delayMs) => {
-          log('warn', 'noCoordination', { delayMs }, message);
-        },
-      }),
-    })),
+    ...fleet,
+    observation: withPodsOfCluster(rememberVersion(node.observation), fleet.pods),
+    runtimePods: node.observation.runningPods,
     publish,
     log,
     requestedBy: context.requestedBy,

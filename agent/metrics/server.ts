@@ -6,7 +6,8 @@ import {
   type ServerResponse,
 } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { ScrapeAuthorizer } from './authorization.ts';
+import { unreachable } from '../errors.ts';
+import type { ScrapeAuthorizer, ScrapeVerdict } from './authorization.ts';
 import { toOpenMetrics } from './exposition.ts';
 
 /** What the server shows; each is asked at every request. */
@@ -108,7 +109,7 @@ async function metrics(
   if (authorizer !== undefined) {
     const verdict = await authorizer.authorize(bearerOf(request));
     if (verdict !== 'allowed') {
-      response.writeHead(verdict === 'unauthenticated' ? 401 : verdict === 'forbidden' ? 403 : 503).end();
+      turnAway(response, verdict);
       return;
     }
   }
@@ -127,6 +128,24 @@ async function metrics(
   response.cork();
   if (request.method !== 'HEAD') for (const piece of pieces) response.write(piece);
   response.end();
+}
+
+function turnAway(response: ServerResponse, verdict: Exclude<ScrapeVerdict, 'allowed'>): void {
+  const plain = { 'content-type': 'text/plain; charset=utf-8' };
+  switch (verdict) {
+    case 'unauthenticated':
+      response.writeHead(401, { ...plain, 'www-authenticate': 'Bearer' });
+      response.end('a bearer token that the API server takes is needed\n');
+      return;
+    case 'forbidden':
+      response.writeHead(403, plain).end('this token may not get the non-resource URL /metrics\n');
+      return;
+    case 'unknown':
+      response.writeHead(503, plain).end('the API server did not say who may read this\n');
+      return;
+    default:
+      unreachable(verdict);
+  }
 }
 
 const endOfFile = Buffer.from('# EOF\n');

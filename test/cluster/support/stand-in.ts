@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { isRecord, jsonPatch, mergePatch, type Operation } from './patches.ts';
+import { type Reviewed, reviewAnswer } from './reviews.ts';
 import { selector } from './selectors.ts';
 import { type Change, Store, type Stored } from './store.ts';
 
@@ -24,6 +25,7 @@ export class StandInApiServer {
   readonly store = new Store();
   readonly asked: Asked[] = [];
   tokens: readonly string[] = ['token-1'];
+  reviewed: Reviewed = { users: {}, paths: {} };
   #faults: Fault[] = [];
   #isDown = false;
   readonly #server: Server;
@@ -127,6 +129,14 @@ export class StandInApiServer {
       answer(response, failure(401, 'Unauthorized', 'Unauthorized'));
       return;
     }
+    const body: unknown =
+      chunks.length === 0 ? undefined : JSON.parse(Buffer.concat(chunks).toString('utf8'));
+    const review = method === 'POST' ? reviewAnswer(url.pathname, body, this.reviewed) : undefined;
+    if (review !== undefined) {
+      note(201);
+      answer(response, { status: 201, body: review });
+      return;
+    }
     const place = placeOf(url.pathname);
     if (place === undefined) {
       note(404);
@@ -138,8 +148,6 @@ export class StandInApiServer {
       this.#watch(place, url.searchParams, response);
       return;
     }
-    const body: unknown =
-      chunks.length === 0 ? undefined : JSON.parse(Buffer.concat(chunks).toString('utf8'));
     const result = this.#answer(method, place, url.searchParams, body, request.headers['content-type'] ?? '');
     note(fault?.kind === 'cutAfter' ? 'cut' : result.status);
     if (fault?.kind === 'cutAfter') {

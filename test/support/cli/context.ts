@@ -47,6 +47,7 @@ export async function run(argv: readonly string[], replaced: Partial<CliContext>
     commands: async () => Promise.resolve(systemCommands),
     inCluster: false,
     connectCluster: async () => Promise.resolve(undefined),
+    scrapeReviews: async () => Promise.reject(new AgentError('API_UNREACHABLE', 'no cluster in this test')),
     connectFleet: async () => Promise.reject(new AgentError('API_UNREACHABLE', 'no cluster in this test')),
     connectNode: async (options) => {
       if (options.root !== '/') return connectNode(options);

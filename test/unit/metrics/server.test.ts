@@ -110,8 +110,10 @@ void test('whoever may not read the metrics does not, and probes need no token',
   };
   let asked = 0;
   let nowMs = 0;
+  const failures: unknown[] = [];
   const authorizer = reviewedAuthorizer({
     monotonic: () => nowMs,
+    failed: (error) => failures.push(error),
     async review(token) {
       asked += 1;
       const verdict = verdicts[token];
@@ -140,9 +142,44 @@ void test('whoever may not read the metrics does not, and probes need no token',
   t.equal(asked, 0, 'answers are remembered');
   await status('silence');
   t.equal(asked, 1, 'silence is not');
-  nowMs = 60_000;
+  t.equal(failures.length, 1, 'and is told once');
+  verdicts['poor'] = 'allowed';
   verdicts['good'] = 'forbidden';
-  t.equal(await status('good'), 403, 'for a minute');
+  nowMs = 9_999;
+  t.equal(await status('poor'), 403, 'a no holds for ten seconds');
+  nowMs = 10_000;
+  t.equal(await status('poor'), 200);
+  nowMs = 59_999;
+  t.equal(await status('good'), 200, 'a yes for a minute');
+  nowMs = 60_000;
+  t.equal(await status('good'), 403);
+  await status('silence');
+  t.equal(failures.length, 2, 'silence after an answer is told again');
+});
+
+void test('requests that come together ask once, and guessed tokens do not push out a good one', async (t) => {
+  let asked = 0;
+  const answers: (() => void)[] = [];
+  const authorizer = reviewedAuthorizer({
+    monotonic: () => 0,
+    failed: () => undefined,
+    async review(token) {
+      asked += 1;
+      await new Promise<void>((resolve) => answers.push(resolve));
+      return token === 'good' ? 'allowed' : 'unauthenticated';
+    },
+  });
+  const authorize = async (...tokens: readonly string[]): Promise<readonly ScrapeVerdict[]> => {
+    const verdicts = Promise.all(tokens.map(async (token) => authorizer.authorize(token)));
+    for (const answer of answers.splice(0)) answer();
+    return verdicts;
+  };
+  t.strictSame(await authorize('good', 'good', 'good'), ['allowed', 'allowed', 'allowed']);
+  t.equal(asked, 1);
+  for (let guess = 0; guess < 1000; guess += 1) await authorize(`guess ${guess}`);
+  asked = 0;
+  t.strictSame(await authorize('good'), ['allowed']);
+  t.equal(asked, 0, 'still remembered');
 });
 
 void test('TLS is served from files, and a new certificate is taken without a restart', async (t) => {
