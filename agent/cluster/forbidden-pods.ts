@@ -1,4 +1,5 @@
 import { normaliseName } from '../sysctl/names.ts';
+import { kubeletNamespace } from '../sysctl/namespaced.ts';
 import { field, list, metaOf, text } from './objects.ts';
 
 /** A pod of this node that has to do with sysctls. */
@@ -37,13 +38,7 @@ export interface ForbiddenCount {
 export function podOfObject(object: unknown): PodOfNode | undefined {
   const meta = metaOf(object);
   if (meta === undefined) return undefined;
-  const stated = list(field(field(field(object, 'spec'), 'securityContext'), 'sysctls'));
-  const sysctls = Object.fromEntries(
-    stated.flatMap((each) => {
-      const name = text(each, 'name');
-      return name === undefined ? [] : [[name, text(each, 'value') ?? '']];
-    }),
-  );
+  const sysctls = statedSysctls(field(object, 'spec'));
   const status = field(object, 'status');
   const phase = text(status, 'phase');
   const { name, uid } = meta;
@@ -63,6 +58,21 @@ export function podOfObject(object: unknown): PodOfNode | undefined {
   }
   if (phase === 'Succeeded' || phase === 'Failed' || Object.keys(sysctls).length === 0) return undefined;
   return { kind: 'running', namespace, name, uid, sysctls };
+}
+
+function statedSysctls(spec: unknown): Readonly<Record<string, string>> {
+  // No kubelet admits a pod that would set them in the node's own namespaces: they are never in use.
+  const ofTheNode = [
+    ...(field(spec, 'hostNetwork') === true ? ['net'] : []),
+    ...(field(spec, 'hostIPC') === true ? ['ipc'] : []),
+  ];
+  return Object.fromEntries(
+    list(field(field(spec, 'securityContext'), 'sysctls')).flatMap((each) => {
+      const name = text(each, 'name');
+      if (name === undefined || ofTheNode.includes(kubeletNamespace(name, 'prefixes') ?? '')) return [];
+      return [[name, text(each, 'value') ?? '']];
+    }),
+  );
 }
 
 /**

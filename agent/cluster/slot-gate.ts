@@ -15,6 +15,7 @@ export type { GateGrant, GateRequest, SlotView } from './gate-shapes.ts';
 export interface SlotGate {
   acquire(request: GateRequest, signal: AbortSignal): Promise<GateGrant>;
   settle(end: SlotEnd): Promise<void>;
+  holds(): boolean;
   view(): SlotView;
   close(): void;
 }
@@ -262,6 +263,7 @@ export function slotGate(options: SlotGateOptions): SlotGate {
       // While the API server is away the loop goes on; the next request waits until this one is told.
       await firstOf(settling, clock, settlePatienceMs, closed.signal).catch(() => undefined);
     },
+    holds: () => view.kind === 'held' || made.size > 0 || (own?.length ?? 0) > 0,
     view: () => view,
     close: () => {
       closed.abort(new Error('the gate was closed'));

@@ -1,4 +1,5 @@
 import type { Clock } from '../host/clock.ts';
+import type { SlotEnd } from '../rollout/slot-rules.ts';
 
 /** One node's wish to be at risk for a while. */
 export interface SlotRequest {
@@ -16,9 +17,6 @@ export type Grant =
   | { readonly kind: 'granted'; readonly slot: string | undefined }
   | { readonly kind: 'halted'; readonly by: string; readonly reason: string };
 
-/** How the work under a grant ended; `broken` keeps the slot, for the node is still at risk. */
-export type SlotOutcome = 'committed' | 'refused' | 'rolledBack' | 'broken';
-
 /**
  * What stands between a plan and its application: no more nodes at risk than the policies allow. At most one request
  * is open at a time; every grant is settled, except where the agent dies, and then the next agent settles it.
@@ -27,7 +25,9 @@ export interface RolloutGate {
   /** Waits for the right to put this node at risk. @throws the signal's reason when aborted. */
   acquire(request: SlotRequest, signal: AbortSignal): Promise<Grant>;
   /** Gives the right back, or says that the node failed. May be called without a grant: then it does nothing. */
-  settle(outcome: SlotOutcome): Promise<void>;
+  settle(end: SlotEnd): Promise<void>;
+  /** Whether this node has a slot, as far as is known: one that an earlier agent left counts once it was found. */
+  holds(): boolean;
 }
 
 export interface LocalGateOptions {
@@ -42,13 +42,19 @@ export interface LocalGateOptions {
 
 /** A gate without a cluster: no coordination at all, only a start that is spread over time, and a loud warning. */
 export function localGate({ clock, splayMs, random, warn }: LocalGateOptions): RolloutGate {
+  let isGranted = false;
   return {
     async acquire(_request, signal) {
       const delayMs = Math.floor(random() * splayMs);
       warn('no coordination with other nodes: maxUnavailable and maxFailed are not enforced', delayMs);
       await clock.sleep(delayMs, signal);
+      isGranted = true;
       return { kind: 'granted', slot: undefined };
     },
-    settle: async () => Promise.resolve(),
+    async settle() {
+      isGranted = false;
+      return Promise.resolve();
+    },
+    holds: () => isGranted,
   };
 }

@@ -2,7 +2,7 @@ import { type Problem, problemOf, unreachable } from '../errors.ts';
 import type { NodePolicy } from '../policy/merge.ts';
 import type { Journal } from '../transaction/journal.ts';
 import { applyPolicy } from './apply.ts';
-import type { SlotOutcome } from './gate.ts';
+import type { SlotEnd } from '../rollout/slot-rules.ts';
 import type { LoopPorts } from './loop-ports.ts';
 import type { TransactionEvent } from './ports.ts';
 import { finishInterrupted } from './recover.ts';
@@ -15,8 +15,8 @@ export interface Ended {
   readonly problems: readonly Problem[];
 }
 
-/** What a slot's holder tells of such an end. */
-export function slotOutcome({ result }: Pick<Ended, 'result'>): SlotOutcome {
+/** What a slot's holder tells of such an end. That there was nothing to do proves no kubelet: the next look may. */
+export function slotEndOf({ result }: Pick<Ended, 'result'>): SlotEnd {
   return result === 'nothing' ? 'refused' : result;
 }
 

@@ -7,7 +7,7 @@ import type { Plan } from '../plan/plan.ts';
 import { sysctlFilePath } from '../plan/sysctl-plan.ts';
 import type { NodePolicy } from '../policy/merge.ts';
 import { sysctlConf, sysctlDirectories, type SysctlFile } from '../sysctl/sysctl-d.ts';
-import type { Subject, Wish } from '../transaction/loop-rules.ts';
+import type { Subject, Wish } from '../transaction/loop-position.ts';
 import { hashOf } from './apply.ts';
 import { readImageUnit } from './observe-image.ts';
 import { type ObservationPorts, observeNode } from './observe.ts';
@@ -78,6 +78,16 @@ export async function lookAtNode(ports: ObservationPorts, request: LookRequest):
     default:
       return unreachable(outcome);
   }
+}
+
+/** The kubelet runs, and answers where it is asked to. */
+export function isWell({ observed }: Look): boolean {
+  return observed.process !== undefined && (observed.health === 'ok' || observed.health === 'off');
+}
+
+/** Nothing may be done because of pods, or because what is known of them is old. */
+export function waitsForPods({ problems }: Look): boolean {
+  return problems.some(({ code }) => code === 'REMOVAL_IN_USE' || code === 'REMOVAL_UNCHECKED');
 }
 
 /** A policy that leaves some subjects of the node alone: neither changes nor takes back what it wrote before. */

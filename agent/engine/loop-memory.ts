@@ -1,7 +1,7 @@
 import { problemOf } from '../errors.ts';
 import type { KeptDrift } from '../host/drift-file.ts';
 import type { DriftName } from '../plan/drift.ts';
-import type { LoopPosition } from '../transaction/loop-rules.ts';
+import type { LoopPosition } from '../transaction/loop-position.ts';
 import { type DriftSince, driftSince, sameSince } from './drift-since.ts';
 import type { LoopPorts } from './loop-ports.ts';
 

@@ -2,7 +2,7 @@ import { driftedNames, type NodeDrift } from '../plan/drift.ts';
 import type { MetricRegistry, Series } from '../metrics/registry.ts';
 import { single } from '../metrics/registry.ts';
 import type { NodePolicy } from '../policy/merge.ts';
-import { loopStates } from '../transaction/loop-rules.ts';
+import { loopStates } from '../transaction/loop-position.ts';
 import type { LoopPublisher } from './loop-ports.ts';
 
 export interface LoopMetricsOptions {

@@ -4,12 +4,36 @@ import { normaliseName } from '../sysctl/names.ts';
 import type { LoopPorts, PodFacts } from './loop-ports.ts';
 import type { PodsOfNode, SpecifiedPod } from './reporter.ts';
 
+/** Looks into this node's pods: soon after they changed, and now and then. */
+export class LoopPods {
+  private readonly ports: Pick<LoopPorts, 'pods' | 'runtimePods' | 'podSysctls' | 'publish' | 'host'>;
+  private lookedAtMs = Number.NEGATIVE_INFINITY;
+  private changed = true;
+
+  constructor(ports: LoopPods['ports']) {
+    this.ports = ports;
+  }
+
+  noticed(): void {
+    this.changed = true;
+  }
+
+  /** Does nothing while the last look is fresh enough. */
+  async look(): Promise<void> {
+    const nowMs = this.ports.host.clock.monotonic();
+    if (nowMs - this.lookedAtMs < (this.changed ? changedMs : unchangedMs)) return;
+    this.lookedAtMs = nowMs;
+    this.changed = false;
+    this.ports.publish.pods(await podFacts(this.ports));
+  }
+}
+
 /**
  * Compares what runs in pods with their specs, and counts the rejected ones. The API server's word where there is one;
  * else what the container runtime was told to set. A pod that cannot be looked into has no series.
  */
 export async function podFacts(
-  ports: Pick<LoopPorts, 'pods' | 'observation' | 'podSysctls'>,
+  ports: Pick<LoopPorts, 'pods' | 'runtimePods' | 'podSysctls'>,
 ): Promise<PodFacts> {
   const told = ports.pods.pods();
   const running = told.kind === 'known' ? told.running : await fromRuntime(ports);
@@ -23,8 +47,12 @@ export async function podFacts(
   };
 }
 
-async function fromRuntime(ports: Pick<LoopPorts, 'observation'>): Promise<readonly SpecifiedPod[]> {
-  const running = await ports.observation.runningPods();
+const changedMs = 15_000;
+// A value inside a pod changes only when a process in it, or one with its rights, writes it.
+const unchangedMs = 5 * 60_000;
+
+async function fromRuntime(ports: Pick<LoopPorts, 'runtimePods'>): Promise<readonly SpecifiedPod[]> {
+  const running = await ports.runtimePods();
   return running.kind === 'known' ? running.pods : [];
 }
 

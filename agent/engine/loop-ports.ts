@@ -5,7 +5,7 @@ import type { PodQuestion, PodReadings } from '../host/pod-namespaces.ts';
 import type { UnitWatch } from '../host/unit-watch.ts';
 import type { LayerView, NodeDrift } from '../plan/drift.ts';
 import type { NodePolicy } from '../policy/merge.ts';
-import type { LoopState } from '../transaction/loop-rules.ts';
+import type { LoopState } from '../transaction/loop-position.ts';
 import type { RolloutGate } from './gate.ts';
 import type { ObservationPorts } from './observe.ts';
 import type { HostPorts } from './ports.ts';
@@ -19,6 +19,8 @@ export interface LoopPorts {
   readonly gate: RolloutGate;
   readonly reporter: ClusterReporter;
   readonly pods: PodSource;
+  /** What the container runtime alone knows; what guards running pods is in `observation`. */
+  readonly runtimePods: ObservationPorts['runningPods'];
   readonly podSysctls: (pods: readonly PodQuestion[]) => Promise<ReadonlyMap<string, PodReadings>>;
   readonly configz: () => Promise<LayerView>;
   readonly watchFiles: (noticed: () => void) => FileWatch;

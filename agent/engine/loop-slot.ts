@@ -1,20 +1,47 @@
-import { problemOf } from '../errors.ts';
-import type { LoopEvent } from '../transaction/loop-rules.ts';
-import { type Ended, slotOutcome } from './loop-apply.ts';
+import { problemOf, unreachable } from '../errors.ts';
+import type { SlotEnd } from '../rollout/slot-rules.ts';
+import type { LoopEvent, Wish } from '../transaction/loop-position.ts';
 import type { Grant, SlotRequest } from './gate.ts';
 import type { LoopPorts } from './loop-ports.ts';
 
-interface OpenSlot {
-  readonly abort: AbortController;
-  readonly askedAtMs: number;
+/** What a look found, as far as slots go. */
+export interface SeenForSlots {
+  readonly wish: Wish;
+  /** The kubelet runs, and answers where it is asked to. */
+  readonly isWell: boolean;
+  /** A person must look at the node. */
+  readonly isBroken: boolean;
+}
+
+/**
+ * What a look proves about the change that a slot was taken for, whichever agent took it; undefined: nothing. Only a
+ * kubelet that is well and as the policy wants it ends a failure.
+ */
+export function endSeen({ wish, isWell, isBroken }: SeenForSlots): SlotEnd | undefined {
+  if (isBroken) return 'broken';
+  switch (wish) {
+    case 'latched':
+      return 'rolledBack';
+    case 'nothing':
+      return isWell ? 'converged' : undefined;
+    case 'refused':
+      return 'refused';
+    case 'change':
+      return undefined;
+    default:
+      return unreachable(wish);
+  }
 }
 
 /** This node's slot: asked for in the background, so that the node is watched while it waits. */
 export class SlotKeeper {
   private readonly ports: Pick<LoopPorts, 'gate' | 'host' | 'log' | 'publish'>;
   private readonly tell: (event: LoopEvent) => void;
-  private open: OpenSlot | undefined;
-  /** Who halted the rollout, as long as that is the last word. */
+  private open: { readonly abort: AbortController; readonly askedAtMs: number } | undefined;
+  /** The last end that the gate was told; an earlier agent may have left a slot that nobody told of. */
+  private told: SlotEnd | undefined;
+  private waitedMs: number | undefined;
+  /** The rollout is halted, as long as that is the last word. */
   halted = false;
 
   constructor(ports: SlotKeeper['ports'], tell: (event: LoopEvent) => void) {
@@ -31,6 +58,8 @@ export class SlotKeeper {
     const { gate, host, log } = this.ports;
     const mine = { abort: new AbortController(), askedAtMs: host.clock.monotonic() };
     this.open = mine;
+    this.waitedMs = undefined;
+    this.told = undefined;
     const plan = request.planHash.slice(0, 12);
     log(
       'info',
@@ -42,38 +71,47 @@ export class SlotKeeper {
     void this.await(mine, gate.acquire(request, mine.abort.signal));
   }
 
-  /** Shows how long the wait has lasted so far. */
-  showWait(held: boolean): void {
-    if (this.open === undefined || held) return;
-    this.ports.publish.slot(false, this.ports.host.clock.monotonic() - this.open.askedAtMs);
+  /** Shows whether a slot is held, and how long the wait for one has lasted so far, or lasted. */
+  show(): void {
+    const { gate, host, publish } = this.ports;
+    const soFarMs = this.open === undefined ? 0 : host.clock.monotonic() - this.open.askedAtMs;
+    publish.slot(gate.holds(), this.waitedMs ?? soFarMs);
   }
 
-  /** Gives the slot back, or says that the node failed; also for a slot that an earlier agent held. Never throws. */
-  async settle(ended: Pick<Ended, 'result'>): Promise<void> {
+  /** Settles what an earlier try, or an earlier agent, may have left. Costs no request while nothing is held. */
+  async recall(end: SlotEnd | undefined): Promise<void> {
+    if (this.isOpen || end === undefined || end === this.told) return;
+    await this.settle(end);
+  }
+
+  /** Says how the change ended, or that there is none any more; the rules decide what becomes of the slot. Never throws. */
+  async settle(end: SlotEnd): Promise<void> {
     this.open?.abort.abort();
     this.open = undefined;
-    // The slot of a broken node stays taken.
-    this.ports.publish.slot(ended.result === 'broken', 0);
+    this.waitedMs = undefined;
+    this.told = end;
     try {
-      await this.ports.gate.settle(slotOutcome(ended));
+      await this.ports.gate.settle(end);
     } catch (error) {
       const { code, message } = problemOf(error);
       this.ports.log('warn', 'slotNotSettled', { code }, message);
     }
+    this.show();
   }
 
   close(): void {
     this.open?.abort.abort();
   }
 
-  private async await(mine: OpenSlot, pending: Promise<Grant>): Promise<void> {
-    const { host, log, publish } = this.ports;
+  private async await(mine: NonNullable<SlotKeeper['open']>, pending: Promise<Grant>): Promise<void> {
+    const { host, log } = this.ports;
     try {
       const grant = await pending;
       if (this.open !== mine) return;
       this.halted = grant.kind === 'halted';
       if (grant.kind === 'granted') {
-        publish.slot(true, host.clock.monotonic() - mine.askedAtMs);
+        this.waitedMs = host.clock.monotonic() - mine.askedAtMs;
+        this.show();
         log('info', 'slotGranted', { slot: grant.slot ?? null }, 'this node may be at risk now');
         this.tell({ kind: 'slotGranted' });
         return;

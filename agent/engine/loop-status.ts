@@ -1,7 +1,7 @@
 import { isDrifted } from '../plan/drift.ts';
 import type { NodePolicy } from '../policy/merge.ts';
 import type { Journal } from '../transaction/journal.ts';
-import type { LoopState } from '../transaction/loop-rules.ts';
+import type { LoopState } from '../transaction/loop-position.ts';
 import { isOpen } from '../transaction/steps.ts';
 import type { DriftSince } from './drift-since.ts';
 import type { Look } from './loop-look.ts';

@@ -1,16 +1,20 @@
 import { problemOf } from '../errors.ts';
 import { canonical } from '../policy/hash.ts';
-import type { LoopState } from '../transaction/loop-rules.ts';
+import type { LoopState } from '../transaction/loop-position.ts';
 import type { Ended } from './loop-apply.ts';
 import type { Look } from './loop-look.ts';
 import type { LoopPorts } from './loop-ports.ts';
+import { logLook, type Standing, stateOf } from './loop-words.ts';
 import { lastTransactionOf, statusFacts, type StatusRequest } from './loop-status.ts';
+
+type ReportRequest = Omit<StatusRequest, 'state' | 'lastTransaction' | 'nowMs'>;
 
 /** What the loop says of itself: its state, how work ended, who restarted the kubelet, and the report to the cluster. */
 export class LoopVoice {
   private readonly ports: Pick<LoopPorts, 'publish' | 'log' | 'reporter' | 'host'>;
   private reported: { readonly text: string; readonly atMs: number } | undefined;
   private ownRestart = false;
+  private last: ReportRequest | undefined;
   state: LoopState | undefined;
 
   constructor(ports: LoopVoice['ports']) {
@@ -31,8 +35,30 @@ export class LoopVoice {
     this.ports.log(fine ? 'info' : 'error', event, { result, codes }, problems[0]?.message ?? result);
   }
 
+  /** Metrics, log, state and report of a look. */
+  async tellOf(
+    before: Look | undefined,
+    look: Look,
+    told: Omit<ReportRequest, 'look'> & { readonly standing: Standing },
+  ): Promise<void> {
+    const { publish, log, host } = this.ports;
+    const { standing, ...request } = told;
+    this.noticeRestart(before, look);
+    publish.seen(host.clock.now());
+    publish.drift(look.drift, request.since, look.observed.sysctlsVia);
+    publish.refusals(look.problems.map(({ code }) => code));
+    logLook(log, before, look);
+    this.showState(stateOf(look, standing));
+    await this.report({ look, ...request });
+  }
+
+  /** Reports the last look once more, under the state of now. */
+  async reportState(): Promise<void> {
+    if (this.last !== undefined) await this.report(this.last);
+  }
+
   /** Counts a restart between two looks that was not ours; ours were counted when they were asked for. */
-  noticeRestart(before: Look | undefined, look: Look): void {
+  private noticeRestart(before: Look | undefined, look: Look): void {
     const [old, now] = [before?.observed.unit?.invocationId ?? '', look.observed.unit?.invocationId ?? ''];
     if (old === '' || now === '' || old === now) return;
     if (!this.ownRestart) {
@@ -43,7 +69,8 @@ export class LoopVoice {
   }
 
   /** Reports what changed, and all of it once an hour. Never throws: a cluster that is away is no reason to stop. */
-  async report(request: Omit<StatusRequest, 'state' | 'lastTransaction' | 'nowMs'>): Promise<void> {
+  private async report(request: ReportRequest): Promise<void> {
+    this.last = request;
     const { reporter, host, log, publish } = this.ports;
     const lastTransaction = lastTransactionOf(await host.state.readJournal());
     publish.lastTransaction(lastTransaction);

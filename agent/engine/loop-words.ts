@@ -1,6 +1,6 @@
 import { unreachable } from '../errors.ts';
 import { driftedNames, isDrifted } from '../plan/drift.ts';
-import type { LoopState } from '../transaction/loop-rules.ts';
+import type { LoopState } from '../transaction/loop-position.ts';
 import type { Look } from './loop-look.ts';
 import type { LoopLog } from './loop-ports.ts';
 

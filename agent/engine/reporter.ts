@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../errors.ts';
 import type { NodeDrift } from '../plan/drift.ts';
-import type { LoopState } from '../transaction/loop-rules.ts';
+import type { LoopState } from '../transaction/loop-position.ts';
 
 /** What a node tells the cluster about itself. Plain JSON; times in milliseconds since the epoch. */
 export interface NodeStatusFacts {

@@ -1,16 +1,15 @@
 import * as fc from 'fast-check';
 import { test } from 'tap';
+import { backoffMs } from '../../../agent/transaction/loop-delays.ts';
+import { foughtOver } from '../../../agent/transaction/loop-heals.ts';
 import {
-  backoffMs,
-  foughtOver,
   loopDefaults,
   type LoopEvent,
   type LoopPosition,
   type LoopSettings,
-  type LoopStep,
-  nextAction,
   startPosition,
-} from '../../../agent/transaction/loop-rules.ts';
+} from '../../../agent/transaction/loop-position.ts';
+import { type LoopStep, nextAction } from '../../../agent/transaction/loop-rules.ts';
 
 const settings: LoopSettings = { ...loopDefaults, dryRun: false };
 
@@ -33,6 +32,7 @@ const seen = (wish: 'nothing' | 'change' | 'refused' | 'latched', needsSlot = tr
   wish,
   subjects: wish === 'nothing' ? [] : ['kubelet'],
   needsSlot,
+  waitsForPods: false,
 });
 const loaded: LoopEvent = { kind: 'policyLoaded', changed: true };
 const committed: LoopEvent = { kind: 'applied', result: 'committed', subjects: ['kubelet'] };
@@ -258,6 +258,7 @@ void test('whatever happens, a wait ends within one cycle and never lies in the 
       wish: fc.constantFrom('nothing', 'change', 'refused', 'latched'),
       subjects: fc.subarray(['kubelet', 'sysctls'] as const),
       needsSlot: fc.boolean(),
+      waitsForPods: fc.boolean(),
     }),
   );
   fc.assert(
