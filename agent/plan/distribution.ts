@@ -48,11 +48,56 @@ export function readDistribution(observed: ObservedNode): DistributionReading | 
     file.kind === 'rancher'
       ? rancherConfigPath(file, reading.command.expanded, environmentOf(observed))
       : file.path;
-  const hidden = observed.unreadable.find(({ path }) => path === place || path.startsWith(`${place}.d/`));
-  if (hidden !== undefined) return { ok: false, problem: unreadable(hidden.path, hidden.reason) };
+  const hidden = hiddenBelow(observed, place);
+  if (hidden !== undefined) return { ok: false, problem: hidden };
   return file.kind === 'rancher'
     ? readRancher(kind.name, { ...file, path: place }, files, reading.command)
     : readSnap(kind.name, file, files, reading.command);
+}
+
+/** The allowlist that the kubelet of such a distribution gets, and the file that it comes from, where one does. */
+export type DistributionList =
+  | { readonly ok: true; readonly entries: readonly string[]; readonly holder: string | undefined }
+  | { readonly ok: false; readonly problem: Problem };
+
+/**
+ * What a command line of the distribution (after `$` expansion) gives together with the files that were read;
+ * `commandHolder` is the file that the command line stands in.
+ */
+export function distributionList(
+  observed: ObservedNode,
+  distribution: { readonly name: DistributionName; readonly problem: Problem },
+  argv: readonly string[],
+  commandHolder: string | undefined,
+): DistributionList {
+  const file = argumentsFileOf(distribution.name);
+  if (file === undefined) return { ok: false, problem: distribution.problem };
+  const path = file.kind === 'rancher' ? rancherConfigPath(file, argv, environmentOf(observed)) : file.path;
+  const hidden = hiddenBelow(observed, path);
+  if (hidden !== undefined) return { ok: false, problem: hidden };
+  const files = observed.distributionFiles ?? [];
+  if (file.kind === 'snap') {
+    const args = files.find((candidate) => candidate.path === path);
+    if (args === undefined) return { ok: false, problem: unreadable(path, 'it is not there') };
+    const flag = snapAllowlist(args.text);
+    return flag.ok ? { ok: true, entries: flag.entries ?? [], holder: path } : flag;
+  }
+  const own = files.filter((candidate) => candidate.path === path || candidate.path.startsWith(`${path}.d/`));
+  if (own.length < files.length) return { ok: false, problem: unreadable(path, 'another file was read') };
+  const rancher = readRancherArgs(own);
+  if (!rancher.ok) return { ok: false, problem: unreadable(rancher.path, rancher.reason) };
+  const words = rancherWords(argv).map(({ text }) => text);
+  const flag = rancherAllowlist([...rancher.args.map(({ text }) => text), ...words], file.defaults);
+  if (!flag.ok) return flag;
+  const last = rancher.args.findLast(({ text }) => isAllowlistArgument(text));
+  const inUnit = words.some((word) => isAllowlistArgument(word));
+  return { ok: true, entries: flag.entries ?? [], holder: inUnit ? commandHolder : last?.path };
+}
+
+/** A file of the distribution that is there and could not be read. */
+function hiddenBelow(observed: ObservedNode, place: string): Problem | undefined {
+  const hidden = observed.unreadable.find(({ path }) => path === place || path.startsWith(`${place}.d/`));
+  return hidden && unreadable(hidden.path, hidden.reason);
 }
 
 function readRancher(

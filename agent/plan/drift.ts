@@ -1,17 +1,11 @@
 import { unreachable } from '../errors.ts';
 import { normaliseEntry, unite } from '../kubelet/allowlist.ts';
-import { classifyCommand } from '../kubelet/command.ts';
-import { readKubeletConfig } from '../kubelet/config.ts';
-import { readAllowlistFlag } from '../kubelet/flag.ts';
-import { inForce } from '../kubelet/in-force.ts';
 import { parseKernelRelease, safeSysctls } from '../kubelet/safe-sysctls.ts';
 import { parseKubeletVersion } from '../kubelet/version.ts';
 import type { NodePolicy } from '../policy/merge.ts';
 import { type SysctlFile, type SysctlSource, sourceOf } from '../sysctl/sysctl-d.ts';
 import { sameValue } from '../sysctl/values.ts';
-import { readUnit } from '../unit-file/effective.ts';
-import { argvOf } from '../unit-file/exec.ts';
-import { expandArgv } from './command-line.ts';
+import { diskView, type LayerView, loadedView, processView } from './layer-views.ts';
 import type { ObservedFile, ObservedNode } from './observed.ts';
 import type { SysctlFinding } from './plan.ts';
 import { planSysctls } from './sysctl-plan.ts';
@@ -24,10 +18,7 @@ export const kubeletLayers = ['disk', 'loaded', 'process', 'configz'] as const;
 
 export type KubeletLayer = (typeof kubeletLayers)[number];
 
-/** The allowlist as one layer has it. `holder` is the file that the command or the list comes from, where one does. */
-export type LayerView =
-  | { readonly kind: 'known'; readonly entries: readonly string[]; readonly holder: string | undefined }
-  | { readonly kind: 'unknown'; readonly reason: string };
+export type { LayerView } from './layer-views.ts';
 
 export type LayerDrift = LayerView & {
   readonly layer: KubeletLayer;
@@ -117,67 +108,6 @@ function viewOf(layer: KubeletLayer, { observed, unitOnDisk, configz }: DriftQue
   }
 }
 
-function diskView(observed: ObservedNode, files: readonly ObservedFile[] | undefined): LayerView {
-  if (files === undefined) return unknown('the unit directories were not read');
-  const written = readUnit(files).commands('ExecStart');
-  const [command] = written;
-  if (command === undefined || written.length > 1) {
-    return unknown(`the files of ${observed.unitName} hold ${written.length} ExecStart commands, not one`);
-  }
-  const { prefixes } = command.command;
-  const argv = argvOf(command.command);
-  const flags = prefixes.includes(':') ? ['no-env-expand'] : [];
-  const path = command.command.words[0]?.text ?? '';
-  return listOf(observed, path, expandArgv(observed, { path, argv, flags }), command.origin.path);
-}
-
-function loadedView(observed: ObservedNode): LayerView {
-  const { unit } = observed;
-  if (unit === undefined || unit.loadState !== 'loaded') {
-    return unknown(`systemd has not loaded ${observed.unitName}: ${unit?.loadState ?? 'not-found'}`);
-  }
-  const [command] = unit.execStart;
-  if (command === undefined || unit.execStart.length > 1) {
-    return unknown(`${observed.unitName} has ${unit.execStart.length} ExecStart commands, not one`);
-  }
-  const holder = readUnit(observed.unitFiles).commands('ExecStart').at(-1)?.origin.path;
-  return listOf(observed, command.path, expandArgv(observed, command), holder);
-}
-
-function processView(observed: ObservedNode): LayerView {
-  const { process, unit } = observed;
-  if (process === undefined) {
-    return unknown(unit?.mainPid === 0 ? 'no kubelet is running' : 'the kubelet process cannot be looked at');
-  }
-  const view = listOf(observed, process.argv[0] ?? '', process.argv, undefined);
-  if (view.kind === 'unknown' || view.holder === undefined) return view;
-  // Without the flag the list is the one that stood in the files when the kubelet started.
-  const edited = [observed.kubeletConfig, ...observed.kubeletConfigDropIns].find(
-    (file) => file !== undefined && file.mtimeMs > (unit?.mainStartedAtMs ?? 0) + 1_000,
-  );
-  return edited === undefined ? view : unknown(`${edited.path} was changed after the kubelet started`);
-}
-
-/** The allowlist of one command line, with the files that its `--config` names. */
-function listOf(
-  observed: ObservedNode,
-  path: string,
-  argv: readonly string[],
-  commandHolder: string | undefined,
-): LayerView {
-  const command = classifyCommand(path, argv);
-  if (command.kind !== 'kubelet') return unknown(command.problem.message);
-  const flag = readAllowlistFlag(argv.slice(command.argsFrom));
-  if (!flag.ok) return unknown(flag.problem.message);
-  const version = parseKubeletVersion(observed.kubeletVersion ?? '');
-  const config = readKubeletConfig(observed.kubeletConfig, observed.kubeletConfigDropIns, version);
-  if (flag.entries !== undefined)
-    return { kind: 'known', entries: unite(flag.entries), holder: commandHolder };
-  if (!config.ok) return unknown(config.problem.message);
-  const entries = inForce(undefined, config.facts.allowedUnsafeSysctls);
-  return { kind: 'known', entries, holder: config.listFrom ?? commandHolder };
-}
-
 function layerDrift(
   layer: KubeletLayer,
   view: LayerView,
@@ -212,8 +142,4 @@ function sysctlDrift(finding: SysctlFinding, files: readonly SysctlFile[]): Sysc
     source,
     setBy: source !== undefined && sameValue(source.value, finding.found) ? 'file' : 'runtime',
   };
-}
-
-function unknown(reason: string): LayerView {
-  return { kind: 'unknown', reason };
 }
