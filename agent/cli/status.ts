@@ -1,4 +1,5 @@
 import type { Systemd } from '../host/systemd.ts';
+import { readSysctlFiles, readUnitOnDisk } from '../engine/observe-disk.ts';
 import { observeNode } from '../engine/observe.ts';
 import { driftOf } from '../plan/drift.ts';
 import type { NodePolicy } from '../policy/merge.ts';
@@ -10,7 +11,6 @@ import { type CliContext, writeLines } from './context.ts';
 import { type ExitCode, exitCodes } from './exit-codes.ts';
 import { jsonHead, writeJson } from './json.ts';
 import { statusJson } from './json-status.ts';
-import { unitFilesOnDisk, sysctlFilesOf } from './drift-files.ts';
 import { blindSpots, driftItems, shownLayers } from './layers.ts';
 import { loadPolicy, noPolicy, wantsAnything } from './load-policy.ts';
 import type { OutputOptions, PolicyOptions, RootOptions } from './options.ts';
@@ -68,9 +68,9 @@ async function look(
   const drift = driftOf({
     observed,
     policy: wanted,
-    unitOnDisk: await unitFilesOnDisk(files, observed.unit?.id ?? unit),
+    unitOnDisk: await readUnitOnDisk(files, observed),
     configz: { kind: 'unknown', reason: 'the kubelet was not asked' },
-    sysctlFiles: wanted.sysctls.length === 0 ? [] : await sysctlFilesOf(files),
+    sysctlFiles: wanted.sysctls.length === 0 ? [] : await readSysctlFiles(files),
   });
   const layers = shownLayers(drift, observed.mode);
   return {

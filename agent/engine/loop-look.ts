@@ -1,15 +1,13 @@
 import { type ForceableCode, type Problem, unreachable } from '../errors.ts';
-import type { HostFiles } from '../host/files.ts';
 import { driftOf, type LayerView, type NodeDrift } from '../plan/drift.ts';
 import { makePlan } from '../plan/make-plan.ts';
-import type { ObservedFile, ObservedNode } from '../plan/observed.ts';
+import type { ObservedNode } from '../plan/observed.ts';
 import type { Plan } from '../plan/plan.ts';
 import { sysctlFilePath } from '../plan/sysctl-plan.ts';
 import type { NodePolicy } from '../policy/merge.ts';
-import { sysctlConf, sysctlDirectories, type SysctlFile } from '../sysctl/sysctl-d.ts';
 import type { Subject, Wish } from '../transaction/loop-position.ts';
 import { hashOf } from './apply.ts';
-import { readImageUnit } from './observe-image.ts';
+import { readSysctlFiles, readUnitOnDisk } from './observe-disk.ts';
 import { type ObservationPorts, observeNode } from './observe.ts';
 
 /** What one look at the whole node found. */
@@ -44,7 +42,7 @@ export async function lookAtNode(ports: ObservationPorts, request: LookRequest):
   const drift = driftOf({
     observed,
     policy,
-    unitOnDisk: await unitOnDisk(ports.files, observed),
+    unitOnDisk: await readUnitOnDisk(ports.files, observed),
     configz: await request.configz(),
     sysctlFiles: policy.sysctls.length === 0 ? [] : await readSysctlFiles(ports.files),
   });
@@ -115,38 +113,4 @@ function driftedSubjects(drift: NodeDrift, policy: NodePolicy): readonly Subject
     ({ remediation }, index) => remediation === 'Write' && drift.sysctls[index]?.state === 'drifted',
   );
   return [...(kubelet ? ['kubelet' as const] : []), ...(sysctls ? ['sysctls' as const] : [])];
-}
-
-/** The unit as it would be read from the directories now, whatever systemd has loaded. */
-async function unitOnDisk(
-  files: HostFiles,
-  observed: ObservedNode,
-): Promise<readonly ObservedFile[] | undefined> {
-  if (observed.mode === 'image') return observed.unitFiles;
-  try {
-    const unit = await readImageUnit(files, observed.unit?.id || observed.unitName);
-    if (unit === undefined || unit.loadState === 'masked') return undefined;
-    const found = await Promise.all(
-      [unit.fragmentPath, ...unit.dropInPaths].map(async (path) => files.read(path)),
-    );
-    return found.filter((file) => file !== undefined);
-  } catch {
-    // A file that is no text, or vanished under our eyes: the layer is unknown.
-    return undefined;
-  }
-}
-
-async function readSysctlFiles(files: HostFiles): Promise<readonly SysctlFile[]> {
-  const paths: string[] = [];
-  for (const directory of sysctlDirectories) {
-    for (const { name } of await files.list(directory)) {
-      if (name.endsWith('.conf')) paths.push(`${directory}/${name}`);
-    }
-  }
-  const found: SysctlFile[] = [];
-  for (const path of [...paths, sysctlConf]) {
-    const file = await files.read(path).catch(() => undefined);
-    if (file !== undefined) found.push({ path, text: file.text });
-  }
-  return found;
 }
