@@ -21,7 +21,11 @@ export function planSysctls(observed: ObservedNode, expected: readonly ExpectedS
   for (const [index, sysctl] of expected.entries()) {
     const finding = findings[index];
     if (finding?.state === 'drifted' && finding.found !== undefined && sysctl.remediation === 'Write') {
-      writes.push({ name: sysctl.name, before: finding.found, value: valueToWrite(sysctl.expectation) });
+      writes.push({
+        name: sysctl.name,
+        before: finding.found,
+        value: valueToWrite(sysctl.expectation, finding.found),
+      });
     }
   }
   return { findings, writes, file: fileChange(observed, expected, writes) };
@@ -40,7 +44,12 @@ function findingOf(observed: ObservedNode, sysctl: ExpectedSysctl): SysctlFindin
   }
   const verdict = judge(reading.value, expectation);
   if (verdict === 'incomparable')
-    return { ...base, found: reading.value, state: 'unknown', reason: 'no whole number to compare with' };
+    return {
+      ...base,
+      found: reading.value,
+      state: 'unknown',
+      reason: 'not as many whole numbers as its bound has',
+    };
   return { ...base, found: reading.value, state: verdict };
 }
 

@@ -1,7 +1,7 @@
 import { unreachable } from '../errors.ts';
 import type { Problem } from '../errors.ts';
 import { normaliseName } from '../sysctl/names.ts';
-import { oneBlank, tighter, within } from './bounds.ts';
+import { oneBlank, tighter, within } from '../sysctl/bounds.ts';
 import type { Expectation, PolicyDocument, PolicySysctl } from './schema.ts';
 import { policyDefaults } from './vocabulary.ts';
 import type { Remediation } from './vocabulary.ts';
@@ -79,7 +79,7 @@ function agree(one: Expectation, other: Expectation, valueStated: boolean): bool
   if (one.kind === 'value') {
     return other.kind === 'value'
       ? oneBlank(one.value) === oneBlank(other.value)
-      : within(other.kind, other.value, one.value);
+      : within(other.kind, other.value, one.value) === true;
   }
   if (other.kind === 'value') return agree(other, one, valueStated);
   // Under a value each bound is judged against the value alone.
@@ -101,7 +101,8 @@ function tightest(claims: readonly Claim[]): Decision | undefined {
   if (kind === 'value') return decided(first);
   let value = first.sysctl.expectation.value;
   for (const { sysctl } of claims) value = tighter(kind, value, sysctl.expectation.value) ?? value;
-  const decisive = claims.find(({ sysctl }) => within(kind, value, sysctl.expectation.value)) ?? first;
+  const decisive =
+    claims.find(({ sysctl }) => within(kind, value, sysctl.expectation.value) === true) ?? first;
   return { expectation: { kind, value }, policy: decisive.policy.metadata.name };
 }
 

@@ -19,7 +19,7 @@ const sysctlBound = z
   .string()
   .max(253, { abort: true })
   .regex(
-    /^-?[0-9]+([ \t]+-?[0-9]+)*$/,
+    /^-?[0-9]{1,20}([ \t]+-?[0-9]{1,20})*$/,
     'must be a whole number, or several with blanks between, to be compared',
   );
 
@@ -33,8 +33,12 @@ const sysctl = z
     value: sysctlValue
       .optional()
       .meta({ description: 'The exact value. Blanks and tabs compare as one blank.' }),
-    atLeast: sysctlBound.optional().meta({ description: 'The smallest value that is no drift.' }),
-    atMost: sysctlBound.optional().meta({ description: 'The largest value that is no drift.' }),
+    atLeast: sysctlBound
+      .optional()
+      .meta({ description: 'The smallest value that is no drift; of several fields each.' }),
+    atMost: sysctlBound
+      .optional()
+      .meta({ description: 'The largest value that is no drift; of several fields each.' }),
     remediation: setting(
       z.enum(remediations),
       policyDefaults.remediation,

@@ -1,30 +1,32 @@
-import type { Problem } from '../errors.ts';
 import { unreachable } from '../errors.ts';
+import { tighter, within } from './bounds.ts';
 
-/** What a sysctl should be. A bound is a decimal integer as text: some exceed 2^53. */
+/** What a sysctl should be. A bound is one whole number or several, as text: some exceed 2^53. */
 export interface Expectation {
   readonly kind: 'value' | 'atLeast' | 'atMost';
   readonly value: string;
 }
 
-/** How a reading compares with what it should be; `incomparable`: a bound for something that is no single integer. */
+/** How a reading compares with what it should be; `incomparable`: a bound, and not as many whole numbers as it has. */
 export type Comparison = 'met' | 'drifted' | 'incomparable';
 
 /**
  * Compares a reading, as it comes from /proc/sys, with what it should be. Blanks and tabs between fields compare as
- * one blank and those around do not count. A bound compares with single integers alone: for a vector such as tcp_rmem
- * it would have to say which field it means.
+ * one blank and those around do not count. A bound holds when it holds for each field: `4096 87380 6291456` for a
+ * tcp_rmem that must be nowhere smaller.
  */
 export function judge(reading: string, expectation: Expectation): Comparison {
-  switch (expectation.kind) {
+  const { kind, value } = expectation;
+  switch (kind) {
     case 'value':
-      return sameValue(reading, expectation.value) ? 'met' : 'drifted';
+      return sameValue(reading, value) ? 'met' : 'drifted';
     case 'atLeast':
-      return judgeBound(reading, expectation.value, (value, bound) => value >= bound);
-    case 'atMost':
-      return judgeBound(reading, expectation.value, (value, bound) => value <= bound);
+    case 'atMost': {
+      const holds = within(kind, value, reading.trim());
+      return holds === undefined ? 'incomparable' : holds ? 'met' : 'drifted';
+    }
     default:
-      return unreachable(expectation.kind);
+      return unreachable(kind);
   }
 }
 
@@ -47,50 +49,11 @@ export function valueFields(value: string): readonly string[] {
   return value.split(/\s+/).filter((field) => field !== '');
 }
 
-/** The text to write so that the expectation is met; for a bound the bound itself, the smallest change that does. */
-export function valueToWrite(expectation: Expectation): string {
-  return expectation.value.trim();
-}
-
-/** Why an expectation cannot be met by any reading or cannot be written; undefined where it can. */
-export function expectationProblem(name: string, expectation: Expectation): Problem | undefined {
-  if (expectation.kind !== 'value') {
-    if (parseInteger(expectation.value) !== undefined) return undefined;
-    return invalid(
-      `${expectation.kind} of ${name} is ${JSON.stringify(expectation.value)}, not a decimal integer`,
-      'Write one integer, or use value for a text or several fields.',
-    );
-  }
-  // Control characters would be written to the kernel as they are, and a line break would start a second line in
-  // sysctl.d. The kernel takes at most a page.
-  if (/[^\P{Cc}\t]/u.test(expectation.value)) {
-    return invalid(`the value of ${name} holds a control character`, 'Write it on one line.');
-  }
-  return expectation.value.length < 4096
-    ? undefined
-    : invalid(
-        `the value of ${name} has ${expectation.value.length} characters`,
-        'The kernel takes at most 4095.',
-      );
-}
-
-function judgeBound(
-  reading: string,
-  bound: string,
-  holds: (value: bigint, bound: bigint) => boolean,
-): Comparison {
-  const value = parseInteger(reading);
-  const limit = parseInteger(bound);
-  if (value === undefined || limit === undefined) return 'incomparable';
-  return holds(value, limit) ? 'met' : 'drifted';
-}
-
-function parseInteger(text: string): bigint | undefined {
-  const trimmed = text.trim();
-  // Longer than any 64-bit number would only cost time.
-  return /^-?\d{1,40}$/.test(trimmed) ? BigInt(trimmed) : undefined;
-}
-
-function invalid(message: string, next: string): Problem {
-  return { code: 'SYSCTL_VALUE_INVALID', message, next };
+/**
+ * The text to write so that the expectation is met. For a bound the smallest change that does: fields that keep it
+ * stay as they were read.
+ */
+export function valueToWrite(expectation: Expectation, reading: string): string {
+  const { kind, value } = expectation;
+  return kind === 'value' ? value.trim() : (tighter(kind, value, reading.trim()) ?? value.trim());
 }

@@ -1,7 +1,8 @@
 /** A sysctl's fields as numbers; undefined when one is none. BigInt: kernel.shmmax exceeds 2^53. */
 export function numbersOf(value: string): readonly bigint[] | undefined {
   const fields = oneBlank(value).split(' ');
-  return fields.every((field) => /^-?[0-9]+$/.test(field)) ? fields.map(BigInt) : undefined;
+  // No 64-bit number is longer; of more digits only the time would count that it takes to read them.
+  return fields.every((field) => /^-?[0-9]{1,20}$/.test(field)) ? fields.map(BigInt) : undefined;
 }
 
 /** A value in the spelling in which values compare: no blanks around, one blank between fields. */
@@ -9,7 +10,10 @@ export function oneBlank(value: string): string {
   return value.replace(/[ \t]+/g, ' ').replace(/^ | $/g, '');
 }
 
-/** The weakest bound that satisfies both, field by field; undefined when they have different fields. */
+/**
+ * The weakest bound that satisfies both, field by field; undefined when they have different fields. Of a bound and a
+ * value: the value nearest to it within the bound.
+ */
 export function tighter(kind: 'atLeast' | 'atMost', one: string, other: string): string | undefined {
   const left = numbersOf(one);
   const right = numbersOf(other);
@@ -22,7 +26,13 @@ export function tighter(kind: 'atLeast' | 'atMost', one: string, other: string):
     .join(' ');
 }
 
-/** Whether a value lies within a bound in every field. */
-export function within(kind: 'atLeast' | 'atMost', bound: string, value: string): boolean {
-  return numbersOf(value) !== undefined && tighter(kind, bound, value) === (numbersOf(value) ?? []).join(' ');
+/** Whether a value lies within a bound in every field; undefined when they have different fields. */
+export function within(kind: 'atLeast' | 'atMost', bound: string, value: string): boolean | undefined {
+  const limits = numbersOf(bound);
+  const fields = numbersOf(value);
+  if (limits === undefined || fields === undefined || limits.length !== fields.length) return undefined;
+  return fields.every((field, index) => {
+    const limit = limits[index] ?? field;
+    return kind === 'atLeast' ? field >= limit : field <= limit;
+  });
 }
