@@ -23,7 +23,7 @@ void test('only the fields of a vector that are below their bound are raised', a
     { state: 'drifted', expected: '>= 4096 87380 6291456', found: '4096\t131072\t4194304' },
   ]);
   t.strictSame(writes, [{ name: rmem, before: '4096\t131072\t4194304', value: '4096 131072 6291456' }]);
-  t.match(file, { path: sysctlFilePath, after: /^net\/ipv4\/tcp_rmem = 4096 131072 6291456$/m });
+  t.match(file, { path: sysctlFilePath, after: /^-net\.ipv4\.tcp_rmem = 4096 131072 6291456$/m });
 });
 
 void test('a vector that keeps its bound is left alone', async (t) => {
