@@ -38,20 +38,14 @@ export async function readPodSysctls(
   const processes = podProcesses(procDir);
   // One after the other: a node with fifty such pods must not start fifty processes at once.
   for (const { uid, names } of pods) {
-    const pid = processes.get(uid);
-    if (pid === undefined) {
-      answers.set(uid, { kind: 'unreachable', reason: 'no process of the pod is to be seen' });
-      continue;
-    }
     const valid = names.filter(isValidSysctlName);
     const kinds = new Set(valid.map(kindOf).filter((kind) => kind !== undefined));
-    const shared = [...kinds].find(
-      (kind) => namespaceLink(procDir, String(pid), kind) === namespaceLink(procDir, '1', kind),
-    );
-    if (shared !== undefined) {
-      answers.set(uid, { kind: 'unreachable', reason: `the pod shares the host's ${shared} namespace` });
+    const way = wayInto(processes.get(uid) ?? [], kinds, procDir);
+    if (typeof way === 'string') {
+      answers.set(uid, { kind: 'unreachable', reason: way });
       continue;
     }
+    const pid = way;
     const files = valid.map((name) => path.join(procDir, toProcPath(name).slice('/proc/'.length)));
     const entered = await runInHost({
       commands,
@@ -77,19 +71,38 @@ export async function readPodSysctls(
 /**
  * The pod that a control group belongs to. The kubelet writes `pod<uid>` (cgroupfs driver) or, as systemd slices keep
  * dashes for themselves, `kubepods-besteffort-pod<uid with underscores>.slice`; version 1 and 2 differ before that. A
- * static pod's uid is 32 hex digits.
+ * static pod's uid is 32 hex digits. Where kubelet and containerd disagree on the driver, a colon follows the slice.
  */
 export function podUidOf(cgroup: string): string | undefined {
   const uid =
-    /(?:^|[/-])pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32})(?:\.slice)?(?:\/|$)/m.exec(
+    /(?:^|[/-])pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32})(?:\.slice)?(?:[/:]|$)/m.exec(
       cgroup,
     )?.[1];
   return uid?.replaceAll('_', '-');
 }
 
-/** One process for each pod: the one with the lowest pid, which is the sandbox's where it has one of its own. */
-function podProcesses(procDir: string): ReadonlyMap<string, number> {
-  const found = new Map<string, number>();
+/**
+ * The first process of a pod with namespaces of its own, or why there is none. It is the sandbox's where it has one; but
+ * with the cgroupfs driver CRI-O keeps the sandbox's monitor, which lives in the host's, in the pod's control group too.
+ */
+function wayInto(pids: readonly number[], kinds: ReadonlySet<Enterable>, procDir: string): number | string {
+  let reason = 'no process of the pod is to be seen';
+  for (const pid of pids) {
+    const shared = [...kinds].find((kind) => isHosts(procDir, pid, kind));
+    if (shared === undefined) return pid;
+    reason = `the pod shares the host's ${shared} namespace, or it cannot be looked at`;
+  }
+  return reason;
+}
+
+function isHosts(procDir: string, pid: number, kind: Enterable): boolean {
+  const own = namespaceLink(procDir, String(pid), kind);
+  return own === undefined || own === namespaceLink(procDir, '1', kind);
+}
+
+/** The processes of each pod, by pid. */
+function podProcesses(procDir: string): ReadonlyMap<string, readonly number[]> {
+  const found = new Map<string, number[]>();
   const pids = readdirSync(procDir)
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
@@ -103,7 +116,10 @@ function podProcesses(procDir: string): ReadonlyMap<string, number> {
       continue;
     }
     const uid = podUidOf(text);
-    if (uid !== undefined && !found.has(uid)) found.set(uid, pid);
+    if (uid === undefined) continue;
+    const known = found.get(uid);
+    if (known === undefined) found.set(uid, [pid]);
+    else known.push(pid);
   }
   return found;
 }
