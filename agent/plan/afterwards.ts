@@ -1,7 +1,6 @@
 import { unite } from '../kubelet/allowlist.ts';
-import { isAllowlistFlag, walkFlags } from '../kubelet/argv.ts';
 import type { Problem } from '../errors.ts';
-import { expandArgv } from './command-line.ts';
+import { expandArgv, otherWords } from './command-line.ts';
 import { readFacts, type KubeletFacts } from './facts.ts';
 import type { EnvironmentFileRef, ObservedFile, ObservedNode } from './observed.ts';
 import type { PossibleProposal, ProposedFile, Wanted } from './proposal.ts';
@@ -98,16 +97,6 @@ function longWord(observed: ObservedNode, proposal: PossibleProposal): Problem |
     message: `the flag would have ${longest} bytes, and Linux starts no program with an argument of 128 KiB or more`,
     next: `use patterns such as net.ipv4.* in place of single names${observed.kubeletConfig === undefined ? '' : ', or placement: KubeletConfig, which has no such limit'}`,
   };
-}
-
-/** The command line without the allowlist flag. */
-function otherWords(args: readonly string[]): readonly string[] {
-  const own = new Set(
-    walkFlags(args)
-      .filter(isAllowlistFlag)
-      .flatMap(({ index, words }) => (words === 2 ? [index, index + 1] : [index])),
-  );
-  return args.filter((_, index) => !own.has(index));
 }
 
 function withText(file: ObservedFile, files: readonly ProposedFile[]): readonly ObservedFile[] {

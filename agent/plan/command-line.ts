@@ -1,4 +1,5 @@
 import type { Problem } from '../errors.ts';
+import { isAllowlistFlag, walkFlags } from '../kubelet/argv.ts';
 import { classifyCommand } from '../kubelet/command.ts';
 import { type FlagOccurrence, readAllowlistFlag } from '../kubelet/flag.ts';
 import { type EffectiveCommand, readUnit, type UnitSource } from '../unit-file/effective.ts';
@@ -43,15 +44,49 @@ export function readCommand(
   if (loaded === undefined) return readLoaded(observed, sources);
   const kind = classifyCommand(loaded.path, loaded.argv);
   if (kind.kind !== 'kubelet') return { ok: false, problem: kind.problem };
-  if (observed.marks[loaded.path]?.startsWith('#!') === true) {
+  const reading = readLoaded(observed, sources);
+  if (!reading.ok) return reading;
+  const command = { ...reading.command, argsFrom: kind.argsFrom };
+  if (observed.marks[loaded.path]?.startsWith('#!') === true && !becameKubelet(observed, command)) {
     return refuse(
       'UNIT_WRAPPED',
       `${loaded.path} is a script: whether it hands a new flag on to the kubelet cannot be known`,
       'put the flag where the script reads its flags, or let ExecStart= start the kubelet itself',
     );
   }
-  const reading = readLoaded(observed, sources);
-  return reading.ok ? analyse(reading.command, kind.argsFrom) : reading;
+  return analyse(command);
+}
+
+/**
+ * Whether the unit's program has made itself the kubelet, with the arguments of the unit: hyperkube is a script that
+ * does so since 1.17. It hands on what it gets, then; probation sees whether the new flag arrived as well.
+ */
+export function becameKubelet(
+  { process }: Pick<ObservedNode, 'process'>,
+  { expanded, argsFrom }: Pick<KubeletCommand, 'expanded' | 'argsFrom'>,
+): boolean {
+  if (process === undefined) return false;
+  const running = classifyCommand(process.executable, process.argv);
+  const given = otherWords(expanded.slice(argsFrom));
+  const got = otherWords(process.argv.slice(1));
+  // Without an argument there is no evidence that any would be handed on.
+  return (
+    running.kind === 'kubelet' &&
+    running.argsFrom === 1 &&
+    given.length > 0 &&
+    given.length === got.length &&
+    given.every((word, index) => word === got[index])
+  );
+}
+
+/** Arguments of a kubelet without the allowlist flag. */
+export function otherWords(args: readonly string[]): readonly string[] {
+  const own = new Set(
+    walkFlags(args)
+      .filter(isAllowlistFlag)
+      .flatMap(({ index, words }) => (words === 2 ? [index, index + 1] : [index])),
+  );
+  return args.filter((_, index) => !own.has(index));
 }
 
 /** The command as systemd holds it and where it is written, whatever it starts. */
@@ -106,8 +141,8 @@ export function expandArgv(observed: ObservedNode, command: LoadedCommand): read
   return expandVariables(command.argv, environmentOf(observed)).argv;
 }
 
-function analyse(command: KubeletCommand, argsFrom: number): CommandReading {
-  const { loaded, expanded } = command;
+function analyse(command: KubeletCommand): CommandReading {
+  const { loaded, expanded, argsFrom } = command;
   const flag = readAllowlistFlag(expanded.slice(argsFrom));
   if (!flag.ok) return { ok: false, problem: flag.problem };
   const literal = readAllowlistFlag(loaded.argv.slice(argsFrom));
@@ -115,7 +150,6 @@ function analyse(command: KubeletCommand, argsFrom: number): CommandReading {
     ok: true,
     command: {
       ...command,
-      argsFrom,
       literal: literal.ok
         ? literal.occurrences
             .filter((occurrence) => !occurrence.value.includes('$'))

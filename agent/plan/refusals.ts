@@ -1,6 +1,7 @@
 import type { Problem } from '../errors.ts';
 import { dangerousHooks } from '../kubelet/hooks.ts';
 import { driftedKernelDefaults, kernelDefaultsProblem } from '../kubelet/kernel-defaults.ts';
+import { becameKubelet } from './command-line.ts';
 import { type KubeletFacts, readFacts } from './facts.ts';
 import type { LoadedUnit, ObservedFile, ObservedNode } from './observed.ts';
 import { startProblems } from './start-conditions.ts';
@@ -111,7 +112,13 @@ function processProblems(
       message: `${command.loaded.path} is a script run by ${name}; whether it hands a new flag on to the kubelet cannot be known`,
       next: 'put the flag where the script reads its flags, or start the kubelet itself in the unit',
     });
-  } else if (!sameList(process.argv, command.expanded)) {
+  } else if (
+    !sameList(process.argv, command.expanded) &&
+    !(
+      becameKubelet(observed, command) &&
+      sameList(process.argv.slice(1), command.expanded.slice(command.argsFrom))
+    )
+  ) {
     problems.push({
       code: 'UNIT_CHANGED_SINCE_START',
       message: `the running kubelet has another command line than its unit says now (${firstDifference(process.argv, command.expanded)}): a restart would bring that edit into force as well`,

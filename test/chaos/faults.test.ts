@@ -1,5 +1,5 @@
 import t from 'tap';
-import { chaosNode, nodeTierUnavailable, sideBySide } from './support.ts';
+import { atOnce, chaosNode, nodeTierUnavailable, realKubelet, sideBySide } from './support.ts';
 
 const unavailable = nodeTierUnavailable();
 const tier = { skip: unavailable ?? false, timeout: 600_000 };
@@ -13,9 +13,12 @@ const faults = [
 ];
 
 void t.test('a kubelet that is not well with the new flag is rolled back and latched', tier, (t) => {
-  t.jobs = 3;
+  t.jobs = atOnce(3);
   for (const { fault, code } of faults) {
-    void t.test(fault, sideBySide, async (t) => {
+    // A kubelet says so only when a part of it is stuck, which nobody can bring about from outside.
+    const skip =
+      fault === 'healthz-500' && realKubelet() !== undefined && 'only a stand-in can be made to say 500';
+    void t.test(fault, { ...sideBySide, skip }, async (t) => {
       const chaos = await chaosNode(t, { faults: [`with-flag:${fault}`] });
       const failed = await chaos.run({ probation: '5s' });
       t.equal(failed.outcome?.kind, 'rolledBack', failed.text);
@@ -47,10 +50,11 @@ void t.test(
     });
     t.ok(killed, text);
     t.equal((await chaos.find()).file, 'new');
-    await chaos.node.waitFor(async () => (await chaos.find()).file === 'old', {
+    await chaos.node.waitFor(async () => chaos.watchdogIsDone(), {
       what: 'the watchdog to put the unit back',
       deadlineMs: 20_000,
     });
+    t.equal((await chaos.find()).file, 'old');
     await chaos.node.waitForKubelet();
     t.equal((await chaos.find()).process, 'old');
   },

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { applySteps, rollbackSteps } from '../../agent/transaction/steps.ts';
-import { chaosNode, nodeTierUnavailable, sideBySide } from './support.ts';
+import { atOnce, chaosNode, nodeTierUnavailable, sideBySide } from './support.ts';
 
 // Generated from the step list: a new step is covered by itself.
 const points = applySteps
@@ -17,7 +17,7 @@ void t.test(
   'the agent is killed at every point of an apply, and the next apply finishes the work',
   tier,
   (t) => {
-    t.jobs = 4;
+    t.jobs = atOnce(4);
     for (const killAt of points) {
       void t.test(`killed ${killAt}`, sideBySide, async (t) => {
         const chaos = await chaosNode(t);
@@ -41,7 +41,7 @@ void t.test(
   'the agent is killed at every point of an apply, and the watchdog of the host acts',
   tier,
   (t) => {
-    t.jobs = 4;
+    t.jobs = atOnce(4);
     for (const killAt of points) {
       void t.test(`killed ${killAt}`, sideBySide, async (t) => {
         const chaos = await chaosNode(t);
@@ -65,7 +65,7 @@ void t.test(
 );
 
 void t.test('the power fails at every point of an apply', tier, (t) => {
-  t.jobs = 4;
+  t.jobs = atOnce(4);
   for (const killAt of points) {
     void t.test(`power cut ${killAt}`, sideBySide, async (t) => {
       const chaos = await chaosNode(t);
@@ -92,7 +92,7 @@ void t.test('the power fails at every point of an apply', tier, (t) => {
 });
 
 void t.test('the agent is killed at every point of a roll-back, and the watchdog finishes it', tier, (t) => {
-  t.jobs = 4;
+  t.jobs = atOnce(4);
   for (const killAt of rollbackPoints) {
     void t.test(`killed ${killAt}`, sideBySide, async (t) => {
       const chaos = await chaosNode(t, { faults: ['with-flag:exit-at-once'] });

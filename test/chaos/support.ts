@@ -1,11 +1,17 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
-import { bootNode, type RunningCommand, type Teardown, type TestNode } from '../node/support/node.ts';
+import {
+  bootNode,
+  realKubelet,
+  type RunningCommand,
+  type Teardown,
+  type TestNode,
+} from '../node/support/node.ts';
 import { projectDirectory } from '../node/support/project.ts';
 import type { Order } from './agent-under-test.ts';
 
-export { nodeTierUnavailable } from '../node/support/node.ts';
+export { nodeTierUnavailable, realKubelet } from '../node/support/node.ts';
 
 const unitPath = '/etc/systemd/system/kubelet.service';
 const stateDirectory = '/var/lib/kubelet-sysctl-agent';
@@ -28,6 +34,8 @@ export interface ChaosNode {
   find(): Promise<Finding>;
   /** Fires the watchdog now instead of at its time. */
   fireWatchdog(): Promise<void>;
+  /** Whether the watchdog has said its last word. */
+  watchdogIsDone(): Promise<boolean>;
 }
 
 export interface Outcome {
@@ -107,6 +115,9 @@ export async function chaosNode(
         litter: litter.stdout.split('\n').filter((line) => line !== ''),
       };
     },
+    async watchdogIsDone() {
+      return (await node.exec(['sh', '-c', `ls ${stateDirectory}/backup/*/restored`])).code === 0;
+    },
     async fireWatchdog() {
       const watchdog = 'kubelet-sysctl-agent-watchdog.service';
       await node.exec(['systemctl', 'start', watchdog], { deadlineMs: 30_000 });
@@ -133,3 +144,11 @@ function summaryOf(
 
 /** Subtests that mostly wait: several at a time. */
 export const sideBySide = { buffered: true } as const;
+
+/**
+ * How many nodes at a time. A node with a real kubelet and a container runtime takes 14 inotify instances, and Linux
+ * gives a user 128 unless told otherwise (fs.inotify.max_user_instances).
+ */
+export function atOnce(nodes: number): number {
+  return realKubelet() === undefined ? nodes : Math.min(nodes, 2);
+}

@@ -39,10 +39,8 @@ void t.test('the layout of IBM Cloud Private: plan, apply, apply again, roll bac
   const flag = '--allowed-unsafe-sysctls=net.core.somaxconn';
   t.equal(
     node.read(icpUnit).toString(),
-    before.replace(
-      '  --keep-terminated-pod-volumes=false\n',
-      `  --keep-terminated-pod-volumes=false \\\n  ${flag}\n`,
-    ),
+    // The last flag is the one whose line does not go on.
+    before.replace(/^ {2}--\S+$/m, (last) => `${last} \\\n  ${flag}`),
     'one more line in the same style, every other byte as it was',
   );
   t.strictSame(await commandLine(node), [...argv, flag]);

@@ -43,7 +43,7 @@ void test(
 const k3s = `#!/bin/sh
 set --
 for word in $(sed -n 's/^- //p' /etc/rancher/k3s/config.yaml 2>/dev/null); do set -- "$@" "--$word"; done
-exec /opt/agent/kubelet "$@"
+exec /opt/agent/kubelet --config=/var/lib/kubelet/config.yaml "$@"
 `;
 
 void test('k3s: found by what runs, its file written, its own unit restarted', { skip }, async (t) => {

@@ -1,15 +1,18 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 
-const hierarchies = ['/sys/fs/cgroup/systemd', '/sys/fs/cgroup/unified', '/sys/fs/cgroup'];
+const cgroupRoot = '/sys/fs/cgroup';
 
 /**
- * Makes a control group for one node in every hierarchy that systemd uses and gives the directories. Each node needs
- * its own: two that share one would find, and kill, each other's services.
+ * Makes a control group for one node in every hierarchy and gives the directories. Each node needs its own: two that
+ * share one would find, and kill, each other's services, and containers would leave theirs on the machine.
  */
 export function makeCgroups(name: string): string[] {
   const directories = cgroupsOf(name);
-  for (const directory of directories) mkdirSync(directory, { recursive: true });
+  for (const directory of directories) {
+    mkdirSync(directory, { recursive: true });
+    inheritCpuset(directory);
+  }
   return directories;
 }
 
@@ -32,9 +35,20 @@ export function removeCgroups(name: string): boolean {
 /** Where the control groups of a node are, whether it runs or not. */
 export function cgroupsOf(name: string): string[] {
   // cgroup.procs tells a hierarchy from the tmpfs that holds them on hosts with version 1.
-  return hierarchies
-    .filter((directory) => existsSync(join(directory, 'cgroup.procs')))
-    .map((directory) => join(directory, name));
+  if (existsSync(join(cgroupRoot, 'cgroup.procs'))) return [join(cgroupRoot, name)];
+  return readdirSync(cgroupRoot, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && existsSync(join(cgroupRoot, entry.name, 'cgroup.procs')))
+    .map((entry) => join(cgroupRoot, entry.name, name));
+}
+
+// Version 1: a group without processors of its own takes no process; clone_children hands them down.
+function inheritCpuset(directory: string): void {
+  for (const file of ['cpuset.cpus', 'cpuset.mems']) {
+    const inherited = join(dirname(directory), file);
+    if (!existsSync(join(directory, 'cgroup.clone_children')) || !existsSync(inherited)) return;
+    writeFileSync(join(directory, file), readFileSync(inherited));
+    writeFileSync(join(directory, 'cgroup.clone_children'), '1');
+  }
 }
 
 function processesBelow(directory: string): number[] {

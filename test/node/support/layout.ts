@@ -2,7 +2,8 @@ import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlink
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { inside } from './inside.ts';
-import { layoutsDirectory, standinKubelet } from './project.ts';
+import { layoutsDirectory } from './project.ts';
+import { adaptLayout, installRealKubelet } from './real-kubelet.ts';
 
 const layoutSchema = z.strictObject({
   unit: z.string(),
@@ -13,8 +14,6 @@ const layoutSchema = z.strictObject({
   healthz: z.string().nullable().default('127.0.0.1:10248'),
   /** Whether the unit is enabled and expected to run after boot. */
   active: z.boolean().default(true),
-  /** Whether a real kubelet (KUBELET=/path) can run here; elsewhere the stand-in always does. */
-  real: z.boolean().default(false),
 });
 
 export type Layout = z.infer<typeof layoutSchema>;
@@ -27,8 +26,14 @@ export function readLayout(name: string): Layout {
   return layoutSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
 }
 
+/** Who plays the kubelet. */
+export interface KubeletBinary {
+  readonly path: string;
+  readonly real: boolean;
+}
+
 /** Puts the files of a layout and the kubelet into a root that is not running, and enables the unit. */
-export function installLayout(root: string, name: string, kubelet = kubeletFor(readLayout(name))): Layout {
+export function installLayout(root: string, name: string, kubelet: KubeletBinary): Layout {
   const layout = readLayout(name);
   const source = join(layoutsDirectory, name);
   cpSync(source, root, {
@@ -36,19 +41,19 @@ export function installLayout(root: string, name: string, kubelet = kubeletFor(r
     verbatimSymlinks: true,
     filter: (path) => path !== join(source, 'layout.json'),
   });
-  for (const path of layout.kubelet) {
-    const target = inside(root, path);
-    mkdirSync(dirname(target), { recursive: true });
-    rmSync(target, { force: true });
-    cpSync(kubelet, target);
-    chmodSync(target, 0o755);
-  }
+  for (const path of layout.kubelet) install(root, path, kubelet);
+  if (kubelet.real) adaptLayout(root, source, kubelet.path);
   if (layout.active) enable(root, source, layout.unit);
   return layout;
 }
 
-function kubeletFor(layout: Layout): string {
-  return (layout.real ? process.env['KUBELET'] : undefined) ?? standinKubelet;
+function install(root: string, path: string, kubelet: KubeletBinary): void {
+  if (kubelet.real) return installRealKubelet(root, path, kubelet.path);
+  const target = inside(root, path);
+  mkdirSync(dirname(target), { recursive: true });
+  rmSync(target, { force: true });
+  cpSync(kubelet.path, target);
+  chmodSync(target, 0o755);
 }
 
 function enable(root: string, source: string, unit: string): void {

@@ -53,8 +53,15 @@ export function emptyDisk({ home }: Disk): void {
   rmSync(join(home, 'disk/filler'), { force: true });
 }
 
+export interface BootOptions {
+  /** Read-only: path on this machine → path in the node. */
+  readonly binds: ReadonlyMap<string, string>;
+  /** What the node may do beyond what nspawn leaves it. */
+  readonly capabilities: readonly string[];
+}
+
 /** Boots what is on the disk. Comes back when the node has a first process, long before it is ready. */
-export async function bootDisk(disk: Disk, binds: ReadonlyMap<string, string>): Promise<Machine> {
+export async function bootDisk(disk: Disk, { binds, capabilities }: BootOptions): Promise<Machine> {
   const cgroups = makeCgroups(disk.name);
   const log = join(disk.home, 'console.log');
   writeFileSync(log, '');
@@ -70,6 +77,7 @@ export async function bootDisk(disk: Disk, binds: ReadonlyMap<string, string>): 
     '--private-network',
     '--console=pipe',
     '--link-journal=no',
+    ...capabilities.map((capability) => `--capability=${capability}`),
     ...[...binds].map(([from, to]) => `--bind-ro=${escapeBind(from)}:${to}`),
     '--boot',
     'systemd.unit=multi-user.target',

@@ -3,18 +3,21 @@ import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { enterAndRun, enterAndStart } from './enter.ts';
 import type { RunningCommand, RunOptions, RunResult } from './enter.ts';
+import { waitForInotify } from './inotify.ts';
 import { inside } from './inside.ts';
 import { installLayout } from './layout.ts';
-import type { Layout } from './layout.ts';
+import type { KubeletBinary, Layout } from './layout.ts';
 import { claimHome, releaseHome } from './leftovers.ts';
 import { bootDisk, cutPower, emptyDisk, fillDisk, makeDisk } from './machine.ts';
 import type { Disk, Machine } from './machine.ts';
-import { nodeBinary, projectDirectory, standinKubelet } from './project.ts';
+import { nodeBinary, nodeTierUnavailable as noNodes, projectDirectory, standinKubelet } from './project.ts';
+import { installRealNode, realKubelet, realKubeletUnavailable } from './real-kubelet.ts';
+import { admitForReal } from './real-pods.ts';
 import { prepareRoot } from './root.ts';
 import { waitFor } from './wait.ts';
 import type { WaitOptions } from './wait.ts';
 
-export { nodeTierUnavailable } from './project.ts';
+export { realKubelet } from './real-kubelet.ts';
 export { waitFor } from './wait.ts';
 export type { RunningCommand, RunOptions, RunResult } from './enter.ts';
 
@@ -23,11 +26,11 @@ export interface NodeOptions {
   readonly layout: string;
   /** The root that the node is made of; NODE_ROOT, else this machine's own. */
   readonly root?: string;
-  /** A kubelet binary; KUBELET where the layout can run a real one, else the stand-in. */
-  readonly kubelet?: string;
-  /** Version that the stand-in claims, like v1.28.2; the layout's, else v1.36.2. */
+  /** `standin` where a test is about it; else KUBELET, else the stand-in. */
+  readonly kubelet?: 'standin';
+  /** Version that the stand-in claims, like v1.28.2; the layout's, else v1.36.2. A real kubelet claims its own. */
   readonly version?: string;
-  /** Faults of the stand-in from the first boot on, see test/standin/kubelet.c. */
+  /** Faults from the first boot on, see test/standin/kubelet.c; a real kubelet is made to show most of them. */
   readonly faults?: readonly string[];
   /** Last changes to the files before the first boot: path in the node → text. */
   readonly files?: Readonly<Record<string, string>>;
@@ -39,6 +42,11 @@ export interface NodeOptions {
 /** The part of a tap test that disposes of the node when the test ends, however it ends. */
 export interface Teardown {
   teardown(dispose: () => Promise<void>): unknown;
+}
+
+/** Why no throw-away node can be booted here, for `t.skip(reason)`; undefined when one can. */
+export function nodeTierUnavailable(): string | undefined {
+  return noNodes() ?? realKubeletUnavailable(lowerRoot());
 }
 
 /** Boots a throw-away node: real systemd, real D-Bus, real files; nothing on this machine changes. */
@@ -60,16 +68,23 @@ export class TestNode {
   readonly name: string;
   readonly layout: Layout;
   readonly unit: string;
+  /** Whether KUBELET's runs here, and not the stand-in. */
+  readonly real: boolean;
   readonly #disk: Disk;
+  readonly #kubelet: KubeletBinary;
   readonly #expectKubelet: boolean;
   #machine: Machine | undefined;
 
   constructor(home: string, name: string, options: NodeOptions) {
-    const lower = options.root ?? process.env['NODE_ROOT'] ?? '/';
+    const lower = options.root ?? lowerRoot();
+    const real = options.kubelet === 'standin' ? undefined : realKubelet();
     this.name = name;
-    this.#disk = makeDisk(home, name, lower, options.diskMiB ?? 512);
+    this.real = real !== undefined;
+    this.#kubelet = { path: real ?? standinKubelet, real: this.real };
+    this.#disk = makeDisk(home, name, lower, options.diskMiB ?? (this.real ? 1024 : 512));
     prepareRoot(this.#disk.root, name);
-    this.layout = installLayout(this.#disk.root, options.layout, options.kubelet);
+    if (this.real) installRealNode(this.#disk.root, lower);
+    this.layout = installLayout(this.#disk.root, options.layout, this.#kubelet);
     this.unit = this.layout.unit;
     this.#expectKubelet = options.waitForKubelet ?? this.layout.active;
     if (options.version !== undefined) {
@@ -131,14 +146,18 @@ export class TestNode {
     return answer ? { status: Number(answer[1]), body: answer[2] ?? '' } : undefined;
   }
 
-  /** Asks the running stand-in whether it would admit a pod with these sysctls (`name=value`). */
+  /**
+   * Whether the running kubelet admits a pod with these sysctls (`name=value`). The stand-in is asked; a real one is
+   * given such a pod, which is taken away again.
+   */
   async admit(...sysctls: readonly string[]): Promise<{ admitted: boolean; message: string }> {
+    if (this.real) return admitForReal(this, sysctls);
     const { code, stdout, stderr } = await this.exec(['/opt/agent/kubelet', '--standin-admit', ...sysctls]);
     if (code > 1) throw new Error(stderr);
     return { admitted: code === 0, message: stdout.trimEnd() };
   }
 
-  /** Faults for the next starts of the stand-in; an empty list makes it healthy. */
+  /** Faults for the next starts of the kubelet; an empty list makes it healthy. */
   faults(lines: readonly string[]): void {
     this.write('/etc/standin-kubelet.faults', lines.map((line) => `${line}\n`).join(''));
   }
@@ -185,12 +204,19 @@ export class TestNode {
         const shown = await this.systemctl('show', '-p', 'ActiveState,SubState,Job,ExecMainPID', this.unit);
         if (!shown.includes('ActiveState=active\nSubState=running') || /^Job=\d/m.test(shown)) return false;
         if (this.layout.healthz !== null) return (await this.healthz())?.body === 'ok';
+        if (this.real) return await this.serves();
         // No health endpoint: the stand-in writes its process id once it took the allowlist.
         const started = this.read('/run/standin-kubelet/pid').toString().trim();
         return shown.includes(`ExecMainPID=${started}\n`) || shown.endsWith(`ExecMainPID=${started}`);
       },
       { what: `${this.unit} on ${this.name} to be active and healthy`, deadlineMs },
     );
+  }
+
+  /** Whether a real kubelet answers on its own port, as it does once it has started. */
+  async serves(): Promise<boolean> {
+    const address = ['bash', '-c', 'exec 3<>/dev/tcp/127.0.0.1/10250'];
+    return (await this.exec(address)).code === 0;
   }
 
   /** All processes die at once; then the node boots again from what was on its disk. /run and /tmp are lost. */
@@ -208,7 +234,12 @@ export class TestNode {
 
   /** Boots, and waits for D-Bus and (where the layout has one that works) for the kubelet. */
   async boot(): Promise<void> {
-    this.#machine = await bootDisk(this.#disk, binds());
+    if (this.real) await waitForInotify();
+    this.#machine = await bootDisk(this.#disk, {
+      binds: binds(this.#kubelet.path),
+      // Container runtimes lower the out-of-memory score of what they start.
+      capabilities: this.real ? ['CAP_SYS_RESOURCE'] : [],
+    });
     await this.waitFor(
       async () => {
         const asked = ['systemctl', 'is-active', 'basic.target', 'dbus.service'];
@@ -263,12 +294,16 @@ export class TestNode {
 }
 
 // Bound, not copied: a test sees the newest build, and any root will do.
-function binds(): Map<string, string> {
+function binds(kubelet: string): Map<string, string> {
   const dist = join(projectDirectory, 'dist');
   mkdirSync(dist, { recursive: true });
   return new Map([
     [nodeBinary(), '/opt/agent/node'],
     [dist, '/opt/agent/dist'],
-    [standinKubelet, '/opt/agent/kubelet'],
+    [kubelet, '/opt/agent/kubelet'],
   ]);
+}
+
+function lowerRoot(): string {
+  return process.env['NODE_ROOT'] ?? '/';
 }

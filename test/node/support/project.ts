@@ -9,7 +9,9 @@ export const projectDirectory = join(dirname(fileURLToPath(import.meta.url)), '.
 /** Where nodes live while they run; ignored by git. */
 export const nodesDirectory = join(projectDirectory, '.work/nodes');
 
-export const layoutsDirectory = join(projectDirectory, 'test/fixtures/layouts');
+export const fixturesDirectory = join(projectDirectory, 'test/fixtures');
+
+export const layoutsDirectory = join(fixturesDirectory, 'layouts');
 
 /** The stand-in kubelet that scripts/setup compiles from test/standin/kubelet.c. */
 export const standinKubelet = join(projectDirectory, '.work/standin/kubelet');

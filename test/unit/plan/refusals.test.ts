@@ -1,7 +1,16 @@
 import { test } from 'tap';
 import type { ErrorCode } from '../../../agent/errors.ts';
 import { forceableCodes } from '../../../agent/errors.ts';
-import { type Files, type NodeSpec, codesOf, nowMs, planFor, policyOf, runningNode } from './support/node.ts';
+import {
+  type Files,
+  type NodeSpec,
+  codesOf,
+  image,
+  nowMs,
+  planFor,
+  policyOf,
+  runningNode,
+} from './support/node.ts';
 
 const unit = '/etc/systemd/system/kubelet.service';
 const plain = '[Service]\nExecStart=/usr/bin/kubelet --v=2\nRestart=always\n';
@@ -59,6 +68,13 @@ const cases: readonly [title: string, codes: readonly ErrorCode[], files: Files,
     'a script under the name of the kubelet',
     ['UNIT_WRAPPED'],
     { [unit]: plain, '/usr/bin/kubelet': '#!/bin/bash\nexec docker run "$@"\n' },
+    { argv: ['docker', 'run', '--v=2'], executable: '/usr/bin/docker' },
+  ],
+  [
+    'a script that became a kubelet with other arguments',
+    ['UNIT_WRAPPED'],
+    { [unit]: plain, '/usr/bin/kubelet': '#!/bin/sh\nexec /opt/kubelet --v=3\n' },
+    { argv: ['/opt/kubelet', '--v=3'], executable: '/opt/kubelet' },
   ],
   ['a script by its interpreter', ['UNIT_WRAPPED'], { [unit]: plain }, { executable: '/usr/bin/bash' }],
   [
@@ -193,6 +209,22 @@ void test('everything that speaks against a restart is said at once', async (t) 
     'KUBELET_UNHEALTHY',
     'KUBELET_BINARY_CHANGED',
   ]);
+});
+
+void test('a script that became the kubelet with the arguments of the unit is one that hands them on', async (t) => {
+  const files = {
+    [unit]: '[Service]\nExecStart=/opt/hyperkube kubelet --v=2\n',
+    '/opt/hyperkube': '#!/bin/sh\nshift\nexec /opt/bin/kubelet "$@"\n',
+  };
+  const policy = policyOf(['net.core.somaxconn']);
+  const became = { argv: ['/opt/bin/kubelet', '--v=2'], executable: '/opt/bin/kubelet' };
+  t.equal(planFor(await runningNode(files, became), policy).kind, 'change');
+
+  const beside = { argv: ['/bin/sh', '/opt/hyperkube', 'kubelet', '--v=2'], executable: '/bin/sh' };
+  t.same(codesOf(planFor(await runningNode(files, beside), policy)), ['UNIT_WRAPPED']);
+  const allowing = { ...became, argv: [...became.argv, '--allowed-unsafe-sysctls=net.*'] };
+  t.same(codesOf(planFor(await runningNode(files, allowing), policy)), ['UNIT_CHANGED_SINCE_START']);
+  t.same(codesOf(planFor(await image(files), policy)), ['UNIT_WRAPPED'], 'of an image nothing is known');
 });
 
 void test('files that cannot matter are no reason to refuse', async (t) => {
