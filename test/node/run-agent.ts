@@ -18,15 +18,18 @@ export const policyPath = '/etc/ksa/policy.yaml';
 /** `run` on a throw-away node, as its scrapers see it. */
 export class RunningAgent {
   private readonly node: TestNode;
+  private readonly prefix: readonly string[];
   private command: RunningCommand | undefined;
 
-  constructor(node: TestNode) {
+  /** `prefix`: a command that starts the agent, such as `env NAME=value`. */
+  constructor(node: TestNode, prefix: readonly string[] = []) {
     this.node = node;
+    this.prefix = prefix;
   }
 
   async start(...args: readonly string[]): Promise<void> {
     const all = ['run', '--policy', '/etc/ksa', '--interval', '1s', ...args];
-    this.command = await this.node.spawn(this.node.agentCommand(all));
+    this.command = await this.node.spawn([...this.prefix, ...this.node.agentCommand(all)]);
   }
 
   async get(path: string, headers: readonly string[] = []): Promise<string> {

@@ -4,7 +4,9 @@ import { bootNode, nodeTierUnavailable } from './support/node.ts';
 
 const skip =
   nodeTierUnavailable() ??
-  ((process.env['KUBELET'] ?? '') === '' ? 'the stand-in has no /configz: set KUBELET to a real kubelet' : false);
+  ((process.env['KUBELET'] ?? '') === ''
+    ? 'the stand-in has no /configz: set KUBELET to a real kubelet'
+    : false);
 const layer = (name: string): string => `kubelet_allowlist_drift{layer="${name}"}`;
 
 void test("the kubelet's own word on its allowlist is a layer of its own", { skip }, async (t) => {
