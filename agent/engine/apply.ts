@@ -7,6 +7,8 @@ import { canonical } from '../policy/hash.ts';
 import type { NodePolicy } from '../policy/merge.ts';
 import type { Journal } from '../transaction/journal.ts';
 import { undisturbed } from './close.ts';
+import { inputsOf } from './inputs.ts';
+import { latchesAtOnce, latchOf } from './latch.ts';
 import { type ObservationPorts, observeNode } from './observe.ts';
 import type { HostPorts, Report } from './ports.ts';
 import { finishInterrupted, type RecoveryOutcome } from './recover.ts';
@@ -52,18 +54,6 @@ export type ApplyOutcome =
       readonly problem: Problem;
       readonly recovered: RecoveryOutcome;
     };
-
-/** Verdicts of the kubelet itself: the same plan would fail again, so it is latched. Interruptions are not. */
-const latchingCodes: ReadonlySet<string> = new Set([
-  'PROOF_FAILED',
-  'RESTART_FAILED',
-  'RESTART_TIMED_OUT',
-  'KUBELET_EXITED',
-  'KUBELET_RESTARTED',
-  'KUBELET_NOT_ANSWERING',
-  'FLAG_NOT_IN_FORCE',
-  'SYSCTL_WRITE_FAILED',
-]);
 
 /** Looks and plans; touches nothing. */
 export async function planNode(
@@ -115,8 +105,9 @@ export async function applyPolicy(
   }
 
   const planHash = hashOf(outcome.plan);
-  const latch = await latchOf(host, planHash);
+  const latch = await latchOf(host.state, planHash);
   if (latch !== undefined && !force.includes('PLAN_LATCHED')) {
+    await written(report, async () => host.state.writeLatch(latch));
     const problem: Problem = {
       code: 'PLAN_LATCHED',
       message: `this very change was tried at ${new Date(latch.sinceMs).toISOString()} and rolled back: ${latch.message}`,
@@ -134,6 +125,7 @@ export async function applyPolicy(
       undoes: undefined,
       requestedBy: request.requestedBy,
       healthz: observed.healthz,
+      inputs: inputsOf(observed, outcome.plan),
     },
     report,
     signal,
@@ -145,7 +137,7 @@ export async function applyPolicy(
     case 'refused':
       return { kind: 'refused', planned, problems: [result.problem], recovered };
     case 'rolledBack':
-      if (latchingCodes.has(result.problem.code)) {
+      if (latchesAtOnce(result.problem.code)) {
         const { code, message } = result.problem;
         const sinceMs = host.clock.now();
         const transaction = result.journal.id;
@@ -159,29 +151,6 @@ export async function applyPolicy(
     default:
       return unreachable(result);
   }
-}
-
-/**
- * Why this plan is not to be tried again. Nobody may have lived to latch a change that kills agents or nodes: when
- * its last two attempts were both taken back by the host's watchdog, it is latched all the same.
- */
-async function latchOf(
-  host: HostPorts,
-  planHash: string,
-): Promise<{ readonly sinceMs: number; readonly message: string } | undefined> {
-  const latch = await host.state.readLatch();
-  if (latch?.planHash === planHash) return latch;
-  const attempts = (await host.state.history())
-    .filter((journal) => journal.planHash === planHash)
-    .slice(0, 2);
-  const [last] = attempts;
-  if (last === undefined || attempts.length < 2) return undefined;
-  if (!attempts.every(({ verdict }) => verdict?.kind === 'rolledBack' && verdict.by === 'watchdog'))
-    return undefined;
-  return {
-    sinceMs: last.startedAtMs,
-    message: "twice in a row nobody committed it, and the host's watchdog put everything back",
-  };
 }
 
 /** What became of the node stands, also when a note of it cannot be written. */

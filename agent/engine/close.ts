@@ -25,6 +25,9 @@ export async function closeJournal(
     }
   }
 
+  for (const directory of await madeDirectories(host, journal))
+    await files.removeEmptyDirectory(directory).catch(() => undefined);
+
   const closed: Journal = { ...journal, state: verdict.kind, updatedAtMs: host.clock.now(), verdict };
   await state.writeJournal(closed);
   try {
@@ -35,6 +38,23 @@ export async function closeJournal(
   await state.prune(keptTransactions).catch(() => undefined);
   await report({ kind: 'closed', journal: closed });
   return closed;
+}
+
+/** Directories that this transaction made, or that were made for a file which it took away; the innermost first. */
+async function madeDirectories(host: HostPorts, journal: Journal): Promise<readonly string[]> {
+  const removed = journal.plan.files.filter(({ after }) => after === null).map(({ path }) => path);
+  const history = removed.length === 0 ? [] : await host.state.history().catch(() => []);
+  const makers = removed.map((removedPath) =>
+    history.find(
+      ({ state, plan }) =>
+        state === 'committed' &&
+        plan.files.some(
+          ({ path, before, after }) => path === removedPath && before === null && after !== null,
+        ),
+    ),
+  );
+  const made = new Set([journal, ...makers].flatMap((one) => one?.madeDirectories ?? []));
+  return [...made].sort((a, b) => b.length - a.length);
 }
 
 /** The same report, but whatever it throws is its own affair: a closed terminal must not stop a roll-back. */

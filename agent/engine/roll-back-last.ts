@@ -9,6 +9,7 @@ import { restartProblemsForRollback } from '../plan/refusals.ts';
 import type { Journal } from '../transaction/journal.ts';
 import { sha256 } from '../host/read-text.ts';
 import { hashOf } from './apply.ts';
+import { inputsOf } from './inputs.ts';
 import { type ObservationPorts, observeNode } from './observe.ts';
 import type { HostPorts, Report } from './ports.ts';
 import { finishInterrupted } from './recover.ts';
@@ -81,6 +82,7 @@ export async function rollBackLast(
       undoes: last.id,
       requestedBy: request.requestedBy,
       healthz: observed.healthz,
+      inputs: inputsOf(observed, plan.plan),
     },
     report,
     signal,

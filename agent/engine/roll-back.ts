@@ -1,15 +1,13 @@
 import { AgentError, type Problem, problemOf } from '../errors.ts';
-import { sha256 } from '../host/read-text.ts';
-import type { FileChange } from '../plan/plan.ts';
 import type { Journal, Verdict } from '../transaction/journal.ts';
 import { probationFor, restartDeadline } from '../transaction/timing.ts';
 import { filesMayBeReplaced, type RollbackStep } from '../transaction/steps.ts';
-import { sameValue } from '../sysctl/values.ts';
-import { previousPath } from '../transaction/watchdog.ts';
 import { closeJournal, undisturbed } from './close.ts';
 import type { HostPorts, Report } from './ports.ts';
 import { proveLoaded } from './prove.ts';
 import { watchProbation } from './probation.ts';
+import { restoreFiles, restoreSysctls } from './restore.ts';
+import { wasWriting } from './stage.ts';
 
 export interface RollBackRequest {
   /** Why. */
@@ -106,7 +104,7 @@ class RollBack {
   private readonly executors: Readonly<Record<Exclude<RollbackStep, 'close'>, () => Promise<void>>> = {
     claim: async () => this.claim(),
     restoreFiles: async () => this.restoreFiles(),
-    restoreSysctls: async () => this.restoreSysctls(),
+    restoreSysctls: async () => restoreSysctls(this.host, this.plan),
     reloadOld: async () => {
       if (this.plan.reload && this.filesReplaced && !this.finishedByWatchdog())
         await this.host.systemd.reload();
@@ -126,62 +124,23 @@ class RollBack {
       else if (token === 'restored') this.by = this.by === 'agent' ? 'watchdog' : this.by;
       this.restored = (await state.token(id)) === 'restored';
     }
+    // A roll-back that is taken up again: its journal no longer says how far the apply had come.
+    if (this.journal.state === 'reverting' || this.journal.state === 'broken')
+      this.filesReplaced = await wasWriting(this.host, this.journal);
     this.journal = { ...this.journal, state: 'reverting', updatedAtMs: this.host.clock.now() };
     // A full disk must not stop a roll-back; the token already says that it is under way.
     await state.writeJournal(this.journal).catch(() => undefined);
   }
 
   private async restoreFiles(): Promise<void> {
-    const failures: unknown[] = [];
-    for (const [index, file] of [...this.plan.files.entries()].reverse()) {
-      // One that cannot be put back must not keep the others from it.
-      await this.restoreFile(index, file).catch((error: unknown) => failures.push(error));
+    const restored = await restoreFiles(this.host, this.journal, { mayBeReplaced: this.filesReplaced });
+    this.foreign.push(...restored.foreign);
+    if (restored.replaced) {
+      this.filesReplaced = true;
+      // Whatever the watchdog did, systemd and the kubelet may have read these files since.
+      this.restored = false;
     }
-    if (failures.length > 0) throw failures[0];
-  }
-
-  private async restoreFile(index: number, file: FileChange): Promise<void> {
-    const { files, state } = this.host;
-    const found = await files.read(file.path).catch(() => undefined);
-    const isBefore = (found?.text ?? null) === (file.before?.text ?? null);
-    if (isBefore) return;
-    if ((found?.text ?? null) !== file.after && !this.filesReplaced) {
-      // We had not written yet: this is somebody else's edit, and nothing was started with it.
-      await files.discard(previousPath(file.path));
-      return;
-    }
-    this.filesReplaced = true;
-    // Whatever the watchdog did, systemd and the kubelet may have read this file since.
-    this.restored = false;
-    if (found !== undefined && found.text !== file.after) {
-      this.foreign.push(file.path);
-      await state.saveBackup(this.journal.id, `${index}.found`, found.text, found).catch(() => undefined);
-    }
-    if (file.before === null) {
-      await files.discard(file.path);
-      return;
-    }
-    const kept = await files.read(previousPath(file.path)).catch(() => undefined);
-    if (
-      kept?.sha256 === sha256(file.before.text) &&
-      (await files.restorePrevious(file.path, previousPath(file.path)))
-    )
-      return;
-    await files.replace(file.path, file.before.text, file.before, found?.text ?? null);
-  }
-
-  private async restoreSysctls(): Promise<void> {
-    if (this.plan.sysctlWrites.length === 0) return;
-    const refused: string[] = [];
-    const { readings } = await this.host.sysctls.read(this.plan.sysctlWrites.map(({ name }) => name));
-    for (const write of this.plan.sysctlWrites) {
-      const reading = readings.get(write.name);
-      if (reading?.kind === 'value' && sameValue(reading.value, write.before)) continue;
-      const result = await this.host.sysctls.write(write.name, write.before);
-      if (result.kind === 'refused') refused.push(`${write.name}: ${result.reason}`);
-    }
-    if (refused.length > 0)
-      throw new AgentError('SYSCTL_WRITE_FAILED', `could not put back ${refused.join('; ')}`);
+    if (restored.failure !== undefined) throw restored.failure;
   }
 
   private async proveOld(): Promise<void> {

@@ -1,25 +1,18 @@
 import { AgentError, type Problem, problemOf } from '../errors.ts';
-import { toProcPath } from '../sysctl/names.ts';
-import { sameValue } from '../sysctl/values.ts';
 import type { LoadedUnit } from '../plan/observed.ts';
 import type { Plan } from '../plan/plan.ts';
 import type { Journal, Verdict } from '../transaction/journal.ts';
 import { type ApplyStep, stateAfter, stepsOf } from '../transaction/steps.ts';
 import { probationFor, restartDeadline, waitForStartLimit, watchdogAfter } from '../transaction/timing.ts';
-import {
-  previousPath,
-  scriptOf,
-  watchdogCommand,
-  watchdogName,
-  watchdogNames,
-  watchdogScript,
-} from '../transaction/watchdog.ts';
+import { previousPath } from '../transaction/watchdog.ts';
 import { closeJournal, undisturbed } from './close.ts';
-import { installGuard } from './guard.ts';
 import type { HostPorts, Report } from './ports.ts';
 import { proveLoaded } from './prove.ts';
 import { watchProbation } from './probation.ts';
 import { rollBack } from './roll-back.ts';
+import { arm, directoriesToMake, markWriting, stage } from './stage.ts';
+import { stillAsPlanned, type TransactionInput } from './inputs.ts';
+import { writeFile, writeSysctls } from './write-plan.ts';
 
 export interface TransactionRequest {
   readonly plan: Plan;
@@ -28,6 +21,8 @@ export interface TransactionRequest {
   readonly undoes: string | undefined;
   readonly requestedBy: string;
   readonly healthz: { readonly address: string; readonly port: number };
+  /** What the kubelet reads at its start and this transaction does not write. */
+  readonly inputs: readonly TransactionInput[];
 }
 
 /** How it ended for the node. `refused`: nothing was touched. `broken`: a person must look at the node. */
@@ -169,9 +164,16 @@ class Transaction {
   }
 
   private readonly executors: Readonly<Record<ApplyStep, () => Promise<void>>> = {
-    stage: async () => this.stage(),
-    arm: async () => this.arm(),
-    writeSysctls: async () => this.writeSysctls(),
+    stage: async () => {
+      const madeDirectories = await directoriesToMake(this.host.files, this.plan);
+      this.journal = { ...this.journal, madeDirectories };
+      await stage(this.host, this.journal);
+    },
+    arm: async () => arm(this.host, this.journal),
+    writeSysctls: async () => {
+      this.touched = this.plan.sysctlWrites.length > 0;
+      await writeSysctls(this.host, this.plan);
+    },
     writeFiles: async () => this.writeFiles(),
     reload: async () => this.host.systemd.reload(),
     prove: async () => this.prove(),
@@ -180,74 +182,16 @@ class Transaction {
     commit: async () => this.commit(),
   };
 
-  /** Saves what is about to be replaced, then the journal that says so: all of it flushed before the first effect. */
-  private async stage(): Promise<void> {
-    const { state, files } = this.host;
-    for (const [index, file] of this.plan.files.entries()) {
-      if (file.before === null) continue;
-      await state.saveBackup(this.journal.id, String(index), file.before.text, file.before);
-      await files.keepPrevious(file.path, previousPath(file.path));
-    }
-    const directory = state.backupPath(this.journal.id);
-    const script = watchdogScript(scriptOf(this.journal, directory, toProcPath));
-    await state.saveBackup(this.journal.id, 'restore.sh', script, { mode: 0o700, uid: 0, gid: 0 });
-    await state.writeJournal(this.journal);
-  }
-
-  private async arm(): Promise<void> {
-    const { state, systemd } = this.host;
-    const directory = state.backupPath(this.journal.id);
-    await state.arm(this.journal.id);
-    await installGuard(this.host.files, directory, state.hostPath, this.plan.unit);
-    for (const name of watchdogNames) await systemd.stopTimer(name);
-    await systemd.startTimer({
-      name: watchdogName,
-      description: `Puts back the files of ${this.plan.unit} unless transaction ${this.journal.id} is committed`,
-      afterMs: this.journal.watchdogAfterMs,
-      command: watchdogCommand(directory),
-    });
-  }
-
-  private async writeSysctls(): Promise<void> {
-    for (const write of this.plan.sysctlWrites) {
-      this.touched = true;
-      const result = await this.host.sysctls.write(write.name, write.value);
-      if (result.kind === 'refused') {
-        throw new AgentError(
-          'SYSCTL_WRITE_FAILED',
-          `the kernel refused ${write.name} = ${write.value}: ${result.reason}`,
-        );
-      }
-    }
-    const { readings } = await this.host.sysctls.read(this.plan.sysctlWrites.map((write) => write.name));
-    for (const write of this.plan.sysctlWrites) {
-      const reading = readings.get(write.name);
-      if (reading?.kind !== 'value' || !sameValue(reading.value, write.value)) {
-        throw new AgentError(
-          'SYSCTL_WRITE_FAILED',
-          `${write.name} reads ${reading?.kind === 'value' ? JSON.stringify(reading.value) : 'unknown'} after ${JSON.stringify(write.value)} was written`,
-        );
-      }
-    }
-  }
-
   private async writeFiles(): Promise<void> {
-    const { files } = this.host;
+    await markWriting(this.host, this.journal);
     for (const file of this.plan.files) {
       const previous = this.touched;
       // Set before the attempt: a rename may have happened although its directory could not be flushed.
       this.touched = true;
       try {
-        if (file.after === null) await files.remove(file.path, file.before?.text ?? '');
-        else
-          await files.replace(
-            file.path,
-            file.after,
-            file.before ?? { mode: 0o644, uid: 0, gid: 0 },
-            file.before?.text ?? null,
-          );
+        await writeFile(this.host.files, file);
       } catch (error) {
-        const now = await files.read(file.path).catch(() => undefined);
+        const now = await this.host.files.read(file.path).catch(() => undefined);
         if ((now?.text ?? null) !== file.after) this.touched = previous;
         throw error;
       }
@@ -263,6 +207,8 @@ class Transaction {
 
   private async restart(): Promise<void> {
     const { systemd } = this.host;
+    await stillAsPlanned(this.host.files, this.request.inputs);
+    this.journal = { ...this.journal, restartTried: true };
     await systemd.resetFailed(this.plan.unit);
     this.signal.throwIfAborted();
     const result = await systemd.restart(this.plan.unit, { deadlineMs: this.restartMs, signal: this.signal });

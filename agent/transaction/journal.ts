@@ -35,6 +35,10 @@ export interface Journal {
   readonly plan: Plan;
   readonly baseline: Baseline | undefined;
   readonly watchdogAfterMs: number;
+  /** Directories that this transaction made for its files, the innermost first; removed once they are empty again. */
+  readonly madeDirectories?: readonly string[];
+  /** The agent asked systemd for the restart, whatever became of that. */
+  readonly restartTried?: boolean;
   readonly verdict: Verdict | undefined;
 }
 
@@ -95,6 +99,7 @@ const fields: Readonly<Record<string, (value: unknown) => boolean>> = {
     isText(Reflect.get(value, 'unit')) &&
     ['files', 'sysctlWrites'].every((key) => Array.isArray(Reflect.get(value, key))) &&
     ['reload', 'restart'].every((key) => typeof Reflect.get(value, key) === 'boolean'),
+  madeDirectories: (value) => value === undefined || (Array.isArray(value) && value.every(isText)),
   baseline: (value) => value === undefined || (isObject(value) && isText(Reflect.get(value, 'invocationId'))),
   verdict: (value) => value === undefined || (isObject(value) && isText(Reflect.get(value, 'kind'))),
 };

@@ -23,6 +23,9 @@ export function previousPath(path: string): string {
   return `${path.slice(0, slash)}/.${path.slice(slash + 1)}.before-sysctl-agent`;
 }
 
+/** In `backup/ID/` from the moment before the first file of the node is replaced. Without it there is nothing to put back. */
+export const writingMark = 'writing';
+
 export interface WatchdogScript {
   /** `backup/ID` on the host. */
   readonly directory: string;
@@ -31,12 +34,17 @@ export interface WatchdogScript {
   readonly sysctls: readonly { readonly procPath: string; readonly value: string }[];
   readonly reload: boolean;
   readonly baselineInvocationId: string;
+  /** Directories that the transaction makes, the innermost first. */
+  readonly madeDirectories: readonly string[];
 }
 
 /**
- * The program that puts everything back when nobody commits. It needs only sh, cat, cp, mv, rm and systemctl on
- * the host: no agent, no container runtime, no D-Bus daemon. It may run twice, and be cut off anywhere.
+ * The program that puts everything back when nobody commits. It needs only sh, cat, cp, mv, rm, rmdir, sleep and
+ * systemctl on the host: no agent, no container runtime, no D-Bus daemon. It may run twice, and be cut off anywhere.
  * `$1` is `timer`, or `boot` when it runs before the kubelet's first start after a power cut.
+ *
+ * What fails is tried again, slower and slower up to every five minutes, and said on standard error; a kubelet that
+ * systemd itself starts again (Restart=) is left to it.
  */
 export function watchdogScript(script: WatchdogScript): string {
   const unit = quote(script.unit);
@@ -46,7 +54,9 @@ export function watchdogScript(script: WatchdogScript): string {
 set -u
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 here=${quote(script.directory)}
-status=0
+mode=\${1:-timer}
+pause=5
+tried=no
 
 # Whoever renames "armed" decides; a commit renames it too, and only one of the two renames can succeed.
 mv "$here/armed" "$here/fired" 2>/dev/null || [ -e "$here/fired" ] || [ -e "$here/reverting" ] || exit 0
@@ -82,29 +92,55 @@ take_away() {
 set_sysctl() {
   printf '%s\\n' "$1" >"$2" || :
 }
+restore() {
+  status=0
+${indented(script.sysctls.map((sysctl) => `set_sysctl ${quote(sysctl.value)} ${quote(sysctl.procPath)}`))}
+  # Nothing was written yet: whatever the files hold is somebody else's.
+  [ -e "$here/${writingMark}" ] || return 0
+${indented(script.restorations.map((restoration, index) => restoreLine(script.directory, restoration, index)))}
+  [ "$status" -eq 0 ] || return 1
+  sync 2>/dev/null || :
+${indented(script.reload ? ['systemctl daemon-reload || return 1'] : [])}
+}
+start_kubelet() {
+  [ -e "$here/${writingMark}" ] || return 0
+  if [ "$mode" = boot ]; then
+    # Before the kubelet's first start: nothing runs with the new files yet.
+    systemctl --no-block try-restart ${unit} || :
+    return 0
+  fi
+  if [ "$tried" = yes ]; then
+    # Not a moment too early for systemd's own attempt, which another restart would only begin anew.
+    case $(systemctl show -p ActiveState ${unit}) in
+      ActiveState=active) return 0 ;;
+      ActiveState=activating) return 1 ;;
+    esac
+  elif [ "$(systemctl show -p InvocationID ${unit})" = ${baseline} ] && systemctl -q is-active ${unit}; then
+    return 0
+  fi
+  tried=yes
+  systemctl reset-failed ${unit} 2>/dev/null || :
+  systemctl restart ${unit}
+}
+# again WHAT: waits, longer each time. Ends where somebody has finished this transaction meanwhile.
+again() {
+  [ "$mode" != boot ] || exit 1
+  echo "kubelet-sysctl-agent: $1; trying again in $pause s" >&2
+  sleep "$pause"
+  pause=$((pause * 2))
+  [ "$pause" -le 300 ] || pause=300
+  [ -e "$here/fired" ] || [ -e "$here/reverting" ] || exit 0
+}
 
-${script.restorations.map((restoration, index) => restoreLine(script.directory, restoration, index)).join('\n')}
-${script.sysctls.map((sysctl) => `set_sysctl ${quote(sysctl.value)} ${quote(sysctl.procPath)}`).join('\n')}
-if [ "$status" -ne 0 ]; then exit 1; fi
-sync 2>/dev/null || :
-${script.reload ? 'systemctl daemon-reload || exit 1\n' : ''}
-if [ "\${1:-timer}" = boot ]; then
-  # Before the kubelet's first start: nothing runs with the new files yet.
-  systemctl --no-block try-restart ${unit} || :
-elif [ "$(systemctl show -p InvocationID ${unit})" != ${baseline} ] || ! systemctl -q is-active ${unit}; then
-  status=1
-  for try in 1 2 3; do
-    systemctl reset-failed ${unit} 2>/dev/null || :
-    if systemctl restart ${unit}; then status=0; break; fi
-  done
-  # Not done: whoever started this program starts it again in a moment.
-  if [ "$status" -ne 0 ]; then exit 1; fi
-fi
+until restore; do again "not all of the old files are back"; done
+until start_kubelet; do again "the old files are back, and the kubelet does not start with them"; done
+
 # Before the last word is said: afterwards these names may belong to the next transaction.
 ${script.restorations
   .filter(({ saved }) => saved !== undefined)
   .map(({ path }) => `rm -f ${quote(previousPath(path))}`)
   .join('\n')}
+${script.madeDirectories.map((directory) => `rmdir ${quote(directory)} 2>/dev/null || :`).join('\n')}
 mv "$here/fired" "$here/restored" 2>/dev/null || mv "$here/reverting" "$here/restored" 2>/dev/null || :
 sync 2>/dev/null || :
 `;
@@ -139,7 +175,7 @@ export function watchdogCommand(directory: string): readonly string[] {
 
 /** The script's facts of one transaction. `backupDirectory` is `backup/ID` on the host. */
 export function scriptOf(
-  journal: Pick<Journal, 'plan' | 'baseline'>,
+  journal: Pick<Journal, 'plan' | 'baseline' | 'madeDirectories'>,
   backupDirectory: string,
   procPathOf: (name: string) => string,
 ): WatchdogScript {
@@ -156,6 +192,7 @@ export function scriptOf(
     })),
     reload: journal.plan.reload,
     baselineInvocationId: journal.baseline?.invocationId ?? '',
+    madeDirectories: journal.madeDirectories ?? [],
   };
 }
 
@@ -163,6 +200,11 @@ function restoreLine(directory: string, restoration: Restoration, index: number)
   if (restoration.saved === undefined)
     return `take_away ${quote(restoration.path)} ${quote(`${directory}/${index}`)}`;
   return `put_back ${quote(restoration.path)} ${quote(previousPath(restoration.path))} ${quote(restoration.saved)}`;
+}
+
+function indented(lines: readonly string[]): string {
+  // A function needs a command.
+  return (lines.length === 0 ? [':'] : lines).map((line) => `  ${line}`).join('\n');
 }
 
 /** One word for /bin/sh, whatever it holds. */

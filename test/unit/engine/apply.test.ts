@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap';
 import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, renameSync } from 'node:fs';
 import type { ApplyOutcome } from '../../../agent/engine/apply.ts';
 import { AgentError } from '../../../agent/errors.ts';
 import type { ApplyStep } from '../../../agent/transaction/steps.ts';
@@ -13,7 +14,7 @@ import {
   unitTextAfter,
 } from '../../support/host/fake-node.ts';
 import type { Behaviour, Verb } from '../../support/host/fake-systemd.ts';
-import { apply, codeOf, completed, policy } from './support.ts';
+import { apply, codeOf, completed, policy, undo } from './support.ts';
 
 const tier = { skip: fakeNodeUnavailable };
 const unitSteps: readonly ApplyStep[] = [
@@ -268,6 +269,70 @@ void t.test('a change that failed is not tried again until a person says so', ti
     undefined,
     'another policy is another change',
   );
+});
+
+void t.test(
+  'what nobody could see fail is tried twice, and then latched for the loop as well',
+  tier,
+  async (t) => {
+    const node = await fakeNode(t);
+    const blind = async (): Promise<string | undefined> => {
+      const outcome = await apply(node, {
+        report: node.report((point) => {
+          if (point === 'before:observe')
+            node.systemd.intercept((verb) => {
+              if (verb === 'pulse') throw new AgentError('SYSTEMD_CALL_FAILED', 'the bus went away');
+            });
+          else node.systemd.intercept(() => undefined);
+        }),
+      });
+      return codeOf(outcome);
+    };
+    t.equal(await blind(), 'SYSTEMD_CALL_FAILED');
+    t.equal(await node.host.state.readLatch(), undefined, 'once may be chance');
+    t.equal(await blind(), 'SYSTEMD_CALL_FAILED');
+    const calls = node.systemd.calls.length;
+    t.equal(await blind(), 'PLAN_LATCHED');
+    t.equal(node.systemd.calls.length, calls, 'nothing was touched');
+    t.equal((await node.host.state.readLatch())?.code, 'SYSTEMD_CALL_FAILED');
+  },
+);
+
+void t.test(
+  'a configuration that somebody edits after the plan is not brought into force by our restart',
+  tier,
+  async (t) => {
+    const node = await fakeNode(t);
+    const outcome = await apply(node, {
+      report: node.report((point) => {
+        if (point === 'before:restart') node.write('/var/lib/kubelet/config.yaml', 'torn: [');
+      }),
+    });
+    t.equal(outcome.kind, 'rolledBack');
+    t.equal(codeOf(outcome), 'FILE_CHANGED');
+    t.equal(node.systemd.calls.filter((call) => call.startsWith('restart')).length, 0, 'no restart');
+    t.equal(node.read(unitFile), unitText);
+    t.equal(node.read('/var/lib/kubelet/config.yaml'), 'torn: [', 'their edit is theirs');
+  },
+);
+
+void t.test('a directory made for our drop-in goes with it', tier, async (t) => {
+  const vendor = '/usr/lib/systemd/system/kubelet.service';
+  const dropIns = '/etc/systemd/system/kubelet.service.d';
+  const node = await fakeNode(t);
+  renameSync(`${node.root}${unitFile}`, `${node.root}/kubelet.service`);
+  mkdirSync(`${node.root}/usr/lib/systemd/system`, { recursive: true });
+  renameSync(`${node.root}/kubelet.service`, `${node.root}${vendor}`);
+  await node.systemd.daemonReload();
+  t.equal((await apply(node)).kind, 'committed');
+  t.ok(existsSync(`${node.root}${dropIns}`));
+  t.equal((await undo(node)).kind, 'committed');
+  t.notOk(existsSync(`${node.root}${dropIns}`));
+
+  mkdirSync(`${node.root}${dropIns}`);
+  t.equal((await apply(node)).kind, 'committed');
+  t.equal((await undo(node)).kind, 'committed');
+  t.ok(existsSync(`${node.root}${dropIns}`), 'one that was there before stays');
 });
 
 void t.test('a person may try again, and success takes the latch away', tier, async (t) => {

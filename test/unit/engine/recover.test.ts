@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import t from 'tap';
 import { finishInterrupted, type RecoveryOutcome } from '../../../agent/engine/recover.ts';
 import { applySteps } from '../../../agent/transaction/steps.ts';
@@ -117,6 +118,28 @@ void t.test(
     const outcome = await finish(node);
     t.equal(outcome.kind, 'rolledBack');
     t.equal(node.read(unitFile), unitText);
+  },
+);
+
+void t.test(
+  'an edit that somebody made before anything was written survives a roll-back that is taken up again',
+  tier,
+  async (t) => {
+    const node = await fakeNode(t);
+    await diesAt(node, 'before:writeFiles');
+    const { state } = node.host;
+    const journal = await state.readJournal();
+    // The agent that died had begun to go back, and its journal says no more than that.
+    await state.claim(journal?.id ?? '', 'armed', 'reverting');
+    if (journal !== undefined) await state.writeJournal({ ...journal, state: 'reverting' });
+    const theirs = unitText.replace('192.0.2.10', '192.0.2.99');
+    rmSync(`${node.root}${unitFile}`);
+    node.write(unitFile, theirs);
+    const outcome = await finish(node);
+    t.equal(outcome.kind, 'rolledBack');
+    t.equal(node.read(unitFile), theirs);
+    t.strictSame(outcome.kind === 'rolledBack' && outcome.journal.verdict?.keptForeignFiles, []);
+    t.strictSame(node.litter(), []);
   },
 );
 

@@ -115,8 +115,12 @@ void t.test('names and values reach the watchdog’s script as one word each, wh
         sysctls: [{ value, procPath: `/proc/sys/net/${name}` }],
         reload: false,
         baselineInvocationId: 'x',
+        madeDirectories: [],
       });
-      const calls = script.slice(script.indexOf('\nset_sysctl ') + 1, script.indexOf('\nif [ "$status"'));
+      const calls = script.slice(
+        script.indexOf('\n  set_sysctl ') + 1,
+        script.indexOf('\n  # Nothing was written'),
+      );
       const shell = `set_sysctl() { printf '%s\\0' "$@"; }\n${calls}`;
       const words = execFileSync('/bin/sh', ['-c', shell], { encoding: 'utf8', env: { HOME: '/root' } });
       return words === `${value}\0/proc/sys/net/${name}\0`;

@@ -19,8 +19,14 @@ import t from 'tap';
 import { guardUnit, previousPath, scriptOf, watchdogScript } from '../../../agent/transaction/watchdog.ts';
 import { planOf } from './support/plan.ts';
 
+const usualShells = [['/bin/sh'], ['/bin/dash'], ['/bin/bash'], ['/bin/busybox', 'sh']];
+for (const [program = ''] of usualShells.filter(([program = '']) => !existsSync(program)))
+  void t.test(`the program of the watchdog under ${program}`, { skip: `there is no ${program} here` }, () =>
+    Promise.resolve(),
+  );
+
 /** What /bin/sh is on one host or another; each program once, however many names it has. */
-const shells = [['/bin/sh'], ['/bin/dash'], ['/bin/bash'], ['/bin/busybox', 'sh']].filter(
+const shells = usualShells.filter(
   ([program = ''], index, all) =>
     existsSync(program) &&
     all.findIndex(([other = '']) => existsSync(other) && realpathSync(other) === realpathSync(program)) ===
@@ -32,9 +38,15 @@ echo "$*" >>"$LOG"
 case "$*" in
   "show -p InvocationID "*) echo "InvocationID=$INVOCATION" ;;
   "-q is-active "*) [ "$ACTIVE" = yes ] ;;
+  "show -p ActiveState "*) echo "ActiveState=$STATE" ;;
   "daemon-reload") [ "$RELOADS" = yes ] ;;
   "restart "*) [ "$RESTARTS" = yes ] ;;
 esac
+`;
+/** Waits for nobody; the last one that is asked for ends the program, as a power cut would. */
+const sleep = `#!/bin/sh
+echo "sleep $*" >>"$LOG"
+if [ "$(grep -c ^sleep "$LOG")" -ge "$SLEEPS" ]; then kill -KILL $PPID; fi
 `;
 
 interface Teardown {
@@ -61,6 +73,10 @@ interface Run {
   readonly active?: boolean;
   readonly reloads?: boolean;
   readonly restarts?: boolean;
+  /** Of a unit that was restarted in vain. */
+  readonly state?: 'failed' | 'activating' | 'active';
+  /** The program is killed when it wants to sleep for this number of times. */
+  readonly sleeps?: number;
 }
 
 /** A transaction that replaced one unit and added one drop-in, armed; its kubelet runs with the new files. */
@@ -73,6 +89,7 @@ function scene(t: Teardown, name = 'kubelet.service', { replaced = true, token =
   const directory = join(root, 'backup', `it's $(id) "1"`);
   for (const made of [bin, etc, directory]) mkdirSync(made, { recursive: true });
   writeFileSync(join(bin, 'systemctl'), systemctl, { mode: 0o755 });
+  writeFileSync(join(bin, 'sleep'), sleep, { mode: 0o755 });
   const unit = join(etc, name);
   const dropIn = join(etc, `10-${name}`);
   const sysctl = join(etc, 'somaxconn');
@@ -87,6 +104,7 @@ function scene(t: Teardown, name = 'kubelet.service', { replaced = true, token =
     writeFileSync(`${unit}.new`, 'new\n', { mode: 0o640 });
     renameSync(`${unit}.new`, unit);
     writeFileSync(dropIn, 'new drop-in\n');
+    writeFileSync(join(directory, 'writing'), '');
   }
   if (token !== '') writeFileSync(join(directory, token), '');
   const script = watchdogScript({
@@ -99,7 +117,9 @@ function scene(t: Teardown, name = 'kubelet.service', { replaced = true, token =
     sysctls: [{ procPath: sysctl, value: "4096\t'1'" }],
     reload: true,
     baselineInvocationId: 'b0',
+    madeDirectories: [join(etc, 'kubelet.service.d')],
   });
+  mkdirSync(join(etc, 'kubelet.service.d'));
   return {
     directory,
     unit,
@@ -116,6 +136,8 @@ function scene(t: Teardown, name = 'kubelet.service', { replaced = true, token =
       active = true,
       reloads = true,
       restarts = true,
+      state = 'failed',
+      sleeps = 1,
     } = {}) {
       const file = join(directory, 'restore.sh');
       // The script names its own PATH; only the stand-in for systemctl comes before it here.
@@ -131,6 +153,8 @@ function scene(t: Teardown, name = 'kubelet.service', { replaced = true, token =
           ACTIVE: active ? 'yes' : 'no',
           RELOADS: reloads ? 'yes' : 'no',
           RESTARTS: restarts ? 'yes' : 'no',
+          STATE: state,
+          SLEEPS: String(sleeps),
         },
       });
       if (ended.stderr !== '') t.comment(ended.stderr);
@@ -141,6 +165,7 @@ function scene(t: Teardown, name = 'kubelet.service', { replaced = true, token =
 
 const restart = ['reset-failed kubelet.service', 'restart kubelet.service'];
 const look = 'show -p InvocationID kubelet.service';
+const state = 'show -p ActiveState kubelet.service';
 const isActive = '-q is-active kubelet.service';
 
 /** Everything that stands in the two directories, by name: text, permissions and number of names. */
@@ -149,7 +174,7 @@ function picture({ unit, directory }: Scene): Record<string, string> {
   return Object.fromEntries(
     [etc, directory].flatMap((where) =>
       readdirSync(where)
-        .filter((name) => name !== 'restore.sh')
+        .filter((name) => name !== 'restore.sh' && !statSync(join(where, name)).isDirectory())
         .sort()
         .map((name) => {
           const info = statSync(join(where, name));
@@ -221,7 +246,8 @@ for (const shell of shells) {
 /** The script, ending itself in front of each line that acts; lines in functions count when they are reached. */
 function cutOffs(script: string): string[] {
   const lines = script.split('\n');
-  const acts = /^\s*(mv|rm|put_back|take_away|set_sysctl|sync|systemctl|if|elif|same|keep|for|status=)/;
+  const acts =
+    /^\s*(mv|rm|rmdir|put_back|take_away|set_sysctl|sync|systemctl|if|elif|same|keep|until|status=|tried=yes)/;
   return lines.flatMap((line, index) => {
     if (!acts.test(line) || line.trimStart().startsWith('elif')) return [];
     return [[...lines.slice(0, index), 'exit 9', ...lines.slice(index)].join('\n')];
@@ -265,7 +291,7 @@ void t.test('a file that was never replaced keeps the edit that somebody made in
 void t.test('the edit of somebody else is kept, also when the program must run again', async (t) => {
   const s = scene(t);
   writeFileSync(s.unit, 'theirs\n');
-  t.equal(s.run({ reloads: false }), 1, 'systemd did not reload');
+  t.equal(s.run({ reloads: false }), null, 'systemd did not reload');
   t.ok(existsSync(join(s.directory, 'fired')));
   t.equal(s.run(), 0);
   t.equal(s.read(s.unit), 'old\n\n');
@@ -288,13 +314,42 @@ void t.test(
   },
 );
 
-void t.test('with neither the kept file nor the backup it fails, so that it is started again', async (t) => {
+void t.test('with neither the kept file nor the backup it tries again and restarts nothing', async (t) => {
   const s = scene(t);
   rmSync(previousPath(s.unit));
   rmSync(join(s.directory, '0'));
-  t.equal(s.run(), 1);
+  t.equal(s.run({ sleeps: 3 }), null);
   t.ok(existsSync(join(s.directory, 'fired')), 'not said to be restored');
-  t.strictSame(s.calls(), [], 'nothing is restarted with files that are not the old ones');
+  t.strictSame(
+    s.calls(),
+    ['sleep 5', 'sleep 10', 'sleep 20'],
+    'nothing is started with files that are not the old ones',
+  );
+  t.equal(scene(t).run({ mode: 'boot', reloads: false }), 1, 'a boot does not wait for it');
+});
+
+void t.test(
+  'an edit from before anything was written stays, and systemd is not asked to read it',
+  async (t) => {
+    const s = scene(t, 'kubelet.service', { replaced: false });
+    writeFileSync(`${s.unit}.theirs`, 'theirs, renamed over it\n');
+    renameSync(`${s.unit}.theirs`, s.unit);
+    t.equal(s.run({ invocation: 'b0' }), 0);
+    t.equal(s.read(s.unit), 'theirs, renamed over it\n');
+    t.strictSame(s.calls(), []);
+    t.ok(existsSync(join(s.directory, 'restored')));
+  },
+);
+
+void t.test('a directory that was made for a file goes when it is empty, and only then', async (t) => {
+  const s = scene(t);
+  const made = join(s.unit, '../kubelet.service.d');
+  t.equal(s.run(), 0);
+  t.notOk(existsSync(made));
+  const used = scene(t);
+  writeFileSync(join(used.unit, '../kubelet.service.d/theirs.conf'), '');
+  t.equal(used.run(), 0);
+  t.ok(existsSync(join(used.unit, '../kubelet.service.d/theirs.conf')));
 });
 
 void t.test('a kubelet that never was restarted and runs is not restarted now', async (t) => {
@@ -310,16 +365,47 @@ void t.test('a kubelet that stopped by itself is started', async (t) => {
 });
 
 void t.test(
-  'a restart that fails three times is not called restored: the program is started again',
+  'a restart that fails is tried again, slower and slower, without writing anything anew',
   async (t) => {
     const s = scene(t);
-    t.equal(s.run({ restarts: false }), 1);
-    t.strictSame(s.calls(), ['daemon-reload', look, ...restart, ...restart, ...restart]);
-    t.ok(existsSync(join(s.directory, 'fired')));
+    t.equal(s.run({ restarts: false, sleeps: 8 }), null);
+    t.strictSame(s.calls(), [
+      'daemon-reload',
+      look,
+      ...restart,
+      ...[5, 10, 20, 40, 80, 160, 300].flatMap((seconds) => [`sleep ${seconds}`, state, ...restart]),
+      'sleep 300',
+    ]);
+    t.ok(existsSync(join(s.directory, 'fired')), 'not called restored');
     t.equal(s.run(), 0);
     t.ok(existsSync(join(s.directory, 'restored')));
   },
 );
+
+void t.test('a kubelet that systemd is about to start again by itself is left to it', async (t) => {
+  const s = scene(t);
+  t.equal(s.run({ restarts: false, state: 'activating', sleeps: 3 }), null);
+  t.strictSame(s.calls(), [
+    'daemon-reload',
+    look,
+    ...restart,
+    'sleep 5',
+    state,
+    'sleep 10',
+    state,
+    'sleep 20',
+  ]);
+  const up = scene(t);
+  t.equal(up.run({ restarts: false, state: 'active', sleeps: 2 }), 0);
+  t.strictSame(up.calls(), ['daemon-reload', look, ...restart, 'sleep 5', state]);
+});
+
+void t.test('it ends where somebody finishes the transaction while it waits', async (t) => {
+  const s = scene(t);
+  const finishing = s.script.replace('  sleep "$pause"', '  mv "$here/fired" "$here/restored"');
+  t.equal(s.run({ text: finishing, restarts: false }), 0);
+  t.strictSame(s.calls(), ['daemon-reload', look, ...restart]);
+});
 
 void t.test('before the first start of the kubelet at boot nothing is restarted', async (t) => {
   const s = scene(t);
@@ -338,6 +424,7 @@ void t.test('no word of the script can hold a NUL byte', async (t) => {
         sysctls: [],
         reload: false,
         baselineInvocationId: '',
+        madeDirectories: [],
       }),
     {
       code: 'INTERNAL',
@@ -348,7 +435,11 @@ void t.test('no word of the script can hold a NUL byte', async (t) => {
 void t.test('a plan that does not reload has a script that does not either', async (t) => {
   const plan = planOf({ reload: false });
   const script = watchdogScript(
-    scriptOf({ plan, baseline: { mainPid: 1, invocationId: 'b0' } }, '/d', (name) => `/proc/sys/${name}`),
+    scriptOf(
+      { plan, baseline: { mainPid: 1, invocationId: 'b0' }, madeDirectories: [] },
+      '/d',
+      (name) => `/proc/sys/${name}`,
+    ),
   );
   t.notMatch(script, /daemon-reload/);
 });
