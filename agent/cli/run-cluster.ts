@@ -3,7 +3,6 @@ import type { RolloutGate } from '../engine/gate.ts';
 import type { LoopLog, LoopPorts, PolicySource } from '../engine/loop-ports.ts';
 import { noPods, noReporter } from '../engine/reporter.ts';
 import type { CliContext } from './context.ts';
-import { loadDocuments } from './load-documents.ts';
 import type { RunArguments } from './run-options.ts';
 
 /** What `run` gets from the cluster, where it is in one; otherwise from files, with a spread start as only caution. */
@@ -29,7 +28,10 @@ export async function fleetPorts(
   const cluster = await context.connectCluster({
     log,
     random,
-    ...(given ? { morePolicies: async () => loadDocuments(options) } : {}),
+    // Here and not above: most nodes of a cluster have no files to read, and the reader of YAML is paid by those who do.
+    ...(given
+      ? { morePolicies: async () => (await import('./load-documents.ts')).loadDocuments(options) }
+      : {}),
   });
   if (cluster === undefined) return { ...alone, reporter: noReporter, pods: noPods, leave: () => undefined };
   return {

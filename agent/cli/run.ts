@@ -7,6 +7,7 @@ import { NodeLoop } from '../engine/loop.ts';
 import { withPodsOfCluster } from '../engine/pods-in-use.ts';
 import { rememberVersion } from '../engine/remember-version.ts';
 import { type Problem, problemOf } from '../errors.ts';
+import { afterScrapes } from '../metrics/after-scrapes.ts';
 import { metricRegistry, single } from '../metrics/registry.ts';
 import { serveMetrics } from '../metrics/server.ts';
 import { tidyHeap } from '../host/tidy-heap.ts';
@@ -62,6 +63,7 @@ export async function run(context: CliContext, options: RunArguments): Promise<E
     {
       text: async () => registry.text(),
       live: () => shown.series?.write() ?? nothing,
+      scraped: afterScrapes(tidyHeap, { most: 20, quietMs: 1_000 }),
       alive: () => health().alive,
       ready: () => health().ready,
     },

@@ -16,6 +16,8 @@ export interface ServedFacts {
   text(): Promise<string>;
   /** Gauges read at this very moment. */
   live(): Buffer;
+  /** Called after each answer. */
+  scraped(): void;
   alive(): Health;
   ready(): Health;
 }
@@ -128,6 +130,7 @@ async function metrics(
   response.cork();
   if (request.method !== 'HEAD') for (const piece of pieces) response.write(piece);
   response.end();
+  facts.scraped();
 }
 
 function turnAway(response: ServerResponse, verdict: Exclude<ScrapeVerdict, 'allowed'>): void {

@@ -54,6 +54,7 @@ async function ask(
 const facts: ServedFacts = {
   text: async () => Promise.resolve('# HELP a_total A.\n# TYPE a_total counter\na_total 1\n'),
   live: () => Buffer.from('# HELP g G.\n# TYPE g gauge\ng{x="ü"} 2\n'),
+  scraped: () => undefined,
   alive: () => ({ ok: true, message: 'ok' }),
   ready: () => ({ ok: false, message: 'the node was not seen' }),
 };
