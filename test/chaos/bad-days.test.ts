@@ -167,6 +167,24 @@ void t.test(
 );
 
 void t.test(
+  'a configuration that somebody breaks between the plan and the restart is not started',
+  tier,
+  async (t) => {
+    const chaos = await chaosNode(t);
+    const config = '/etc/kubernetes/kubelet.yaml';
+    const pid = await chaos.node.property('MainPID');
+    const { outcome, text } = await meanwhile(chaos, 'before:restart', async () =>
+      Promise.resolve(chaos.node.write(config, 'kind: [torn')),
+    );
+    t.equal(outcome.kind, 'rolledBack', text);
+    t.equal(outcome.problem?.code, 'FILE_CHANGED');
+    t.equal(await chaos.node.property('MainPID'), pid, 'the kubelet runs on, and was never in danger');
+    t.equal(chaos.node.read(config).toString(), 'kind: [torn', 'their edit is theirs');
+    t.strictSame(await chaos.find(), { file: 'old', process: 'old', litter: [] });
+  },
+);
+
+void t.test(
   'a watchdog that fires while the agent is about to commit wins, and the agent says so',
   tier,
   async (t) => {

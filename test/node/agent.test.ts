@@ -15,6 +15,15 @@ async function commandLine(node: TestNode): Promise<string[]> {
   return stdout.split('\0').slice(0, -1);
 }
 
+/** Names, modes, owners and contents of everything that says how the kubelet is started. */
+async function filesOf(node: TestNode): Promise<string> {
+  const places =
+    '/etc/systemd /etc/default /etc/cfc /etc/kubernetes /usr/lib/systemd/system/kubelet.service*';
+  const script = `find ${places} ! -type d -exec stat -c '%n %a %u %g %N' {} + 2>/dev/null | sort
+    find ${places} -type f -exec sha256sum {} + 2>/dev/null | sort`;
+  return (await node.exec(['sh', '-c', script])).stdout;
+}
+
 void t.test('the layout of IBM Cloud Private: plan, apply, apply again, roll back', tier, async (t) => {
   const node = await bootNode({ layout: 'icp' }, t);
   const before = node.read(icpUnit).toString();
@@ -208,6 +217,47 @@ void t.test('a sysctl that the kernel refuses leaves everything as it was', tier
   t.equal(node.read(icpUnit).toString(), unit);
   t.equal(await node.property('MainPID'), pid);
   t.notOk(node.exists('/etc/sysctl.d/zz-kubelet-sysctl-agent.conf'));
+});
+
+void t.test(
+  'a kubelet that does not bear the change is as it was before, and running: exit 4',
+  tier,
+  async (t) => {
+    const cases = [
+      ['icp', 'exit-at-once', /KUBELET_(EXITED|RESTARTED)/],
+      ['kubeadm', 'exit-after-seconds 2', /KUBELET_(EXITED|RESTARTED)/],
+      ['default-limits', 'flap', /KUBELET_(EXITED|RESTARTED)/],
+    ] as const;
+    for (const [layout, fault, code] of cases) {
+      const node = await bootNode({ layout, faults: [`with-flag:${fault}`] }, t);
+      const before = await filesOf(node);
+      const argv = await commandLine(node);
+      const failed = await node.agent(['apply', '--allow', 'net.core.somaxconn', '--probation', '3s']);
+      t.equal(failed.code, 4, `${layout}: ${failed.stdout}${failed.stderr}`);
+      t.match(failed.stdout + failed.stderr, code);
+      await node.waitForKubelet();
+      t.strictSame(await commandLine(node), argv, 'it runs with its old command line');
+      t.equal(await filesOf(node), before, 'every file of the unit and its kubelet is what it was');
+
+      const again = await node.agent(['apply', '--allow', 'net.core.somaxconn', '--probation', '3s']);
+      t.equal(again.code, 3, again.stdout + again.stderr);
+      t.match(again.stdout + again.stderr, 'PLAN_LATCHED');
+      t.strictSame(await commandLine(node), argv);
+      await node.dispose();
+    }
+  },
+);
+
+void t.test('a kubelet that hangs before it answers is rolled back: exit 4', tier, async (t) => {
+  const node = await bootNode({ layout: 'quick', faults: ['with-flag:hang-without-healthz'] }, t);
+  const before = await filesOf(node);
+  const failed = await node.agent(['apply', '--allow', 'net.core.somaxconn', '--probation', '1s'], {
+    deadlineMs: 170_000,
+  });
+  t.equal(failed.code, 4, failed.stdout + failed.stderr);
+  t.match(failed.stdout + failed.stderr, 'KUBELET_NOT_ANSWERING');
+  await node.waitForKubelet();
+  t.equal(await filesOf(node), before);
 });
 
 void t.test('unknown flags and a missing policy are usage errors', tier, async (t) => {

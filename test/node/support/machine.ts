@@ -56,12 +56,12 @@ export function emptyDisk({ home }: Disk): void {
 export interface BootOptions {
   /** Read-only: path on this machine → path in the node. */
   readonly binds: ReadonlyMap<string, string>;
-  /** What the node may do beyond what nspawn leaves it. */
-  readonly capabilities: readonly string[];
+  /** Calls that nspawn would not let through. */
+  readonly systemCalls: readonly string[];
 }
 
 /** Boots what is on the disk. Comes back when the node has a first process, long before it is ready. */
-export async function bootDisk(disk: Disk, { binds, capabilities }: BootOptions): Promise<Machine> {
+export async function bootDisk(disk: Disk, { binds, systemCalls }: BootOptions): Promise<Machine> {
   const cgroups = makeCgroups(disk.name);
   const log = join(disk.home, 'console.log');
   writeFileSync(log, '');
@@ -77,7 +77,7 @@ export async function bootDisk(disk: Disk, { binds, capabilities }: BootOptions)
     '--private-network',
     '--console=pipe',
     '--link-journal=no',
-    ...capabilities.map((capability) => `--capability=${capability}`),
+    ...(systemCalls.length === 0 ? [] : [`--system-call-filter=${systemCalls.join(' ')}`]),
     ...[...binds].map(([from, to]) => `--bind-ro=${escapeBind(from)}:${to}`),
     '--boot',
     'systemd.unit=multi-user.target',

@@ -237,8 +237,8 @@ export class TestNode {
     if (this.real) await waitForInotify();
     this.#machine = await bootDisk(this.#disk, {
       binds: binds(this.#kubelet.path),
-      // Container runtimes lower the out-of-memory score of what they start.
-      capabilities: this.real ? ['CAP_SYS_RESOURCE'] : [],
+      // A container runtime gives each container a keyring, and (control groups 2) a filter of devices.
+      systemCalls: this.real ? ['@keyring', 'bpf'] : [],
     });
     await this.waitFor(
       async () => {
