@@ -1,6 +1,8 @@
 // Measures the agent beside Debian's prometheus-node-exporter and a C server, on one throw-away node, in one run, and
 // prints the tables of docs/performance.md: `node scripts/bench.ts [--scrapes N] [--flags image|none]`.
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -29,8 +31,11 @@ const { values } = parseArgs({
 const scrapes = Number(values.scrapes);
 const nodeFlags = values.flags === 'image' ? imageFlags : [];
 const environment = values.flags === 'image' ? imageEnvironment : {};
-const ports = { agent: 9877, exporter: 9100, limit: 9999 } as const;
+const ports = { agent: 9877, fleetAgent: 9878, exporter: 9100, limit: 9999 } as const;
+const apiPort = 16443;
+/** `fleetAgent`: the agent with an API server, four watches over TLS among them. */
 type Server = keyof typeof ports;
+type Timed = Exclude<Server, 'fleetAgent'>;
 
 const scratch = mkdtempSync(join(tmpdir(), 'bench-'));
 const node = await bootNode({ layout: 'quick' });
@@ -51,9 +56,9 @@ async function speed(node: TestNode, names: readonly string[]): Promise<void> {
     if (chosen.length < count)
       throw new Error(`this kernel shows ${chosen.length} numeric sysctls, not ${count}`);
     const started = await startAll(node, chosen);
-    const times: Record<Server, number[]> = { agent: [], exporter: [], limit: [] };
-    const cpu: Record<Server, number> = { agent: 0, exporter: 0, limit: 0 };
-    const bodies: Record<Server, number> = { agent: 0, exporter: 0, limit: 0 };
+    const times: Record<Timed, number[]> = { agent: [], exporter: [], limit: [] };
+    const cpu: Record<Timed, number> = { agent: 0, exporter: 0, limit: 0 };
+    const bodies: Record<Timed, number> = { agent: 0, exporter: 0, limit: 0 };
     const rounds = 10;
     const each = Math.max(10, Math.round(scrapes / (count === 1000 ? 40 : 10) / rounds));
     for (let round = 0; round <= rounds; round += 1) {
@@ -87,45 +92,63 @@ async function speed(node: TestNode, names: readonly string[]): Promise<void> {
 
 /** Start, idling, and memory before and after two days' worth of scrapes of 100 sysctls. */
 async function memory(node: TestNode, names: readonly string[]): Promise<void> {
-  const table = new Table(['', 'agent', 'node_exporter']);
+  const table = new Table(['', 'agent', 'agent with an API server', 'node_exporter']);
   const starts = {
     agent: await startTimes(node, 'agent', names),
     exporter: await startTimes(node, 'exporter', names),
   };
-  table.row('start to first answer, ms (median of 11)', starts.agent.toFixed(0), starts.exporter.toFixed(0));
+  const between = (range: readonly number[]): string =>
+    `${quantile(range, 0.5).toFixed(0)} (${quantile(range, 0).toFixed(0)} to ${quantile(range, 1).toFixed(0)})`;
+  table.row(
+    'start to first answer, ms, median of 11 (least to most)',
+    between(starts.agent),
+    '',
+    between(starts.exporter),
+  );
   const started = await startAll(node, names);
-  const rows: [string, Record<'agent' | 'exporter', Measured>][] = [];
+  const api = await startApiServer(node, names);
+  const fleetAgent = await start(node, 'fleetAgent', names);
+  const rows: [string, Record<'agent' | 'fleetAgent' | 'exporter', Measured>][] = [];
   const measure = (what: string): void => {
     rows.push([
       what,
-      { agent: processes.measure(started.agent), exporter: processes.measure(started.exporter) },
+      {
+        agent: processes.measure(started.agent),
+        fleetAgent: processes.measure(fleetAgent),
+        exporter: processes.measure(started.exporter),
+      },
     ]);
   };
   const idleS = Number(values.idle);
+  const pids = [started.agent, fleetAgent, started.exporter];
   // What a start leaves to be done is no idling.
   await pause(20);
-  const before = processes.cpuMicroseconds(started.agent);
-  const beforeExporter = processes.cpuMicroseconds(started.exporter);
+  const before = pids.map((pid) => processes.cpuMicroseconds(pid));
   await pause(idleS);
-  const idle = (processes.cpuMicroseconds(started.agent) - before) / idleS / 1000;
-  const idleExporter = (processes.cpuMicroseconds(started.exporter) - beforeExporter) / idleS / 1000;
-  table.row(`idle CPU, millicores (over ${idleS} s)`, idle.toFixed(2), idleExporter.toFixed(2));
+  const idle = pids.map((pid, index) =>
+    ((processes.cpuMicroseconds(pid) - (before[index] ?? 0)) / idleS / 1000).toFixed(2),
+  );
+  table.row(`idle CPU, millicores (over ${idleS} s)`, ...idle);
   measure('before');
   for (const day of ['one day', 'two days']) {
-    await scrape(node, ports.agent, scrapes);
-    await scrape(node, ports.exporter, scrapes);
-    measure(`after ${day} (${scrapes} scrapes each)`);
-    // A look at the whole node, which comes every ten minutes at the latest, ends with a tidy heap.
+    for (const server of ['agent', 'fleetAgent', 'exporter'] as const)
+      await scrape(node, ports[server], scrapes);
+    measure(`right after ${day} (${scrapes} scrapes each)`);
+    await pause(3);
+    measure(`three seconds later`);
+    // A look at the whole node, which comes every ten minutes at the latest.
     node.write('/etc/systemd/system/service.d/10-bench.conf', `# ${day}\n`);
     await pause(3);
     measure(`${day}, after the next look`);
   }
-  for (const [what, { agent, exporter }] of rows) {
-    table.row(`working set ${what}, MiB`, agent.workingSet, exporter.workingSet);
-    table.row(`of it anonymous, MiB`, agent.anonymous, exporter.anonymous);
-    table.row(`RSS ${what}, MiB`, agent.rss, exporter.rss);
-    table.row(`PSS ${what}, MiB`, agent.pss, exporter.pss);
+  for (const [what, { agent, fleetAgent: inFleet, exporter }] of rows) {
+    table.row(`working set ${what}, MiB`, agent.workingSet, inFleet.workingSet, exporter.workingSet);
+    table.row(`of it anonymous, MiB`, agent.anonymous, inFleet.anonymous, exporter.anonymous);
+    table.row(`RSS ${what}, MiB`, agent.rss, inFleet.rss, exporter.rss);
+    table.row(`PSS ${what}, MiB`, agent.pss, inFleet.pss, exporter.pss);
   }
+  await processes.kill(fleetAgent);
+  api.kill('SIGKILL');
   await stopAll(started);
   table.print('Memory, start, idling: 100 sysctls');
 }
@@ -134,7 +157,7 @@ async function pause(seconds: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 }
 
-type Started = Record<Server, number>;
+type Started = Record<Timed, number>;
 
 async function startAll(node: TestNode, names: readonly string[]): Promise<Started> {
   return {
@@ -149,39 +172,62 @@ async function stopAll(started: Started): Promise<void> {
 }
 
 async function start(node: TestNode, server: Server, names: readonly string[]): Promise<number> {
-  const pid = await processes.start(
-    node,
-    server,
-    commandOf(node, server, names),
-    server === 'agent' ? environment : {},
-  );
+  const pid = await processes.start(node, server, commandOf(node, server, names), {
+    ...(isAgent(server) ? environment : {}),
+    ...(server === 'fleetAgent' ? podEnvironment : {}),
+  });
   await waitFor(async () => (await node.exec(['/opt/bench/client', String(ports[server]), '1'])).code === 0, {
     what: `${server} to answer`,
   });
-  if (server === 'agent') {
+  if (isAgent(server)) {
     const ready = async (): Promise<boolean> =>
-      (await node.exec(['bash', '-c', readyz])).stdout.includes('200 OK');
+      (await node.exec(['bash', '-c', readyz(ports[server])])).stdout.includes('200 OK');
     await waitFor(ready, { what: 'the agent to see the node' });
   }
   return pid;
 }
 
-const readyz = `exec 3<>/dev/tcp/127.0.0.1/9877 && printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' >&3 && head -1 <&3`;
+function isAgent(server: Server): boolean {
+  return server === 'agent' || server === 'fleetAgent';
+}
+
+const podEnvironment = {
+  KUBERNETES_SERVICE_HOST: '127.0.0.1',
+  KUBERNETES_SERVICE_PORT: String(apiPort),
+  KSA_NODE_NAME: 'bench',
+};
+
+/** An API server in the node's network, with the policy as its resource, and a token for the agent. */
+async function startApiServer(node: TestNode, names: readonly string[]): Promise<ChildProcess> {
+  const [cert, key] = [join(scratch, 'tls.crt'), join(scratch, 'tls.key')];
+  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'];
+  const named = ['-subj', '/CN=api', '-addext', 'subjectAltName=IP:127.0.0.1'];
+  await execa('openssl', ['req', '-x509', ...curve, ...named, '-keyout', key, '-out', cert]);
+  writeFileSync(join(scratch, 'policy.json'), JSON.stringify(policyObject(names)));
+  const script = new URL('bench/api-server.ts', import.meta.url).pathname;
+  const command = ['-t', String(node.pid), '-n', '--', process.execPath, script, scratch, String(apiPort)];
+  const api = spawn('nsenter', command, { stdio: ['ignore', 'pipe', 'inherit'] });
+  await once(api.stdout, 'data');
+  const mount = '/var/run/secrets/kubernetes.io/serviceaccount';
+  node.write(`${mount}/token`, 'token-1');
+  node.write(`${mount}/namespace`, 'kubelet-sysctl-agent');
+  node.write(`${mount}/ca.crt`, readFileSync(cert));
+  return api;
+}
+
+const readyz = (port: number): string =>
+  `exec 3<>/dev/tcp/127.0.0.1/${port} && printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' >&3 && head -1 <&3`;
 
 function commandOf(node: TestNode, server: Server, names: readonly string[]): readonly string[] {
   switch (server) {
-    case 'agent': {
-      node.write('/opt/bench/policy.yaml', policyText(names));
+    case 'agent':
+    case 'fleetAgent': {
+      // JSON is YAML.
+      node.write('/opt/bench/policy.yaml', JSON.stringify(policyObject(names)));
       const [program = ''] = node.agentCommand([]);
-      const rest = [
-        '/opt/bench/agent.cjs',
-        'run',
-        '--policy',
-        '/opt/bench/policy.yaml',
-        '--listen',
-        '127.0.0.1:9877',
-      ];
-      return [program, ...nodeFlags, ...rest];
+      const policy = server === 'agent' ? ['--policy', '/opt/bench/policy.yaml'] : [];
+      const listen = ['--listen', `127.0.0.1:${ports[server]}`];
+      return [program, ...nodeFlags, '/opt/bench/agent.cjs', 'run', ...policy, ...listen];
     }
     case 'exporter':
       return [
@@ -199,11 +245,16 @@ function commandOf(node: TestNode, server: Server, names: readonly string[]): re
   }
 }
 
-function policyText(names: readonly string[]): string {
-  const lines = names.map(
-    (name) => `    - { name: ${JSON.stringify(name)}, value: ${JSON.stringify(current.get(name))} }\n`,
-  );
-  return `apiVersion: sysctl-agent.dev/v1alpha1\nkind: NodeSysctlPolicy\nmetadata: { name: bench }\nspec:\n  kubelet: { allowedUnsafeSysctls: [] }\n  sysctls:\n${lines.join('')}`;
+function policyObject(names: readonly string[]): object {
+  return {
+    apiVersion: 'sysctl-agent.dev/v1alpha1',
+    kind: 'NodeSysctlPolicy',
+    metadata: { name: 'bench', generation: 1 },
+    spec: {
+      kubelet: { allowedUnsafeSysctls: [] },
+      sysctls: names.map((name) => ({ name, value: current.get(name) })),
+    },
+  };
 }
 
 const current = new Map<string, string>();
@@ -236,15 +287,19 @@ async function scrape(node: TestNode, port: number, times: number): Promise<{ us
   return { us: lines.slice(0, -1).map(Number), bytes: Number(lines.at(-1)?.split(' ')[1]) };
 }
 
-async function startTimes(node: TestNode, server: Server, names: readonly string[]): Promise<number> {
+async function startTimes(
+  node: TestNode,
+  server: Server,
+  names: readonly string[],
+): Promise<readonly number[]> {
   const times: number[] = [];
   for (let run = 0; run < 11; run += 1) {
     const command = ['/opt/bench/start', String(ports[server]), ...commandOf(node, server, names)];
-    const { code, stdout } = await node.exec(command, { env: server === 'agent' ? environment : {} });
+    const { code, stdout } = await node.exec(command, { env: isAgent(server) ? environment : {} });
     if (code !== 0) throw new Error(`${server} did not answer`);
     times.push(Number(stdout));
   }
-  return quantile(times, 0.5);
+  return times;
 }
 
 function quantile(samples: readonly number[], at: number): number {
