@@ -3,7 +3,7 @@ import { localGate } from '../engine/gate.ts';
 import { loopHealth } from '../engine/loop-health.ts';
 import { loopMetrics } from '../engine/loop-metrics.ts';
 import type { LoopLog, LoopPorts } from '../engine/loop-ports.ts';
-import { NodeLoop } from '../engine/loop.ts';
+import type { NodeLoop } from '../engine/loop.ts';
 import { withPodsOfCluster } from '../engine/pods-in-use.ts';
 import { rememberVersion } from '../engine/remember-version.ts';
 import { type Problem, problemOf } from '../errors.ts';
@@ -96,7 +96,9 @@ export async function run(context: CliContext, options: RunArguments): Promise<E
   });
   if (connected !== undefined) {
     const ports = await portsOf(context, options, connected, log, publish);
-    const loop = new NodeLoop(ports, {
+    // Here and not above: reading units and configurations is half of the program, and scrapers need not wait for it.
+    const { NodeLoop: Loop } = await import('../engine/loop.ts');
+    const loop = new Loop(ports, {
       ...loopDefaults,
       cycleMs: options.interval,
       dryRun: options.dryRun === true,

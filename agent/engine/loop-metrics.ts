@@ -1,4 +1,5 @@
-import { driftedNames, type NodeDrift } from '../plan/drift.ts';
+import type { NodeDrift } from '../plan/drift.ts';
+import { driftedNames } from '../plan/drift-names.ts';
 import type { MetricRegistry, Series } from '../metrics/registry.ts';
 import { single } from '../metrics/registry.ts';
 import type { NodePolicy } from '../policy/merge.ts';

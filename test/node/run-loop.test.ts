@@ -13,9 +13,11 @@ const setSomaxconn = (value: number): string[] => [
 
 void test('the agent brings a node to its policy, and heals what drifts', { skip }, async (t) => {
   const node = await bootNode({ layout: 'quick', files: { [policyPath]: webPolicy } }, t);
-  const agent = new RunningAgent(node);
+  const agent = new RunningAgent(node, ['env', 'KSA_REQUESTED_BY=daemonset/agents']);
   await agent.start();
   await agent.isIn('converged');
+  const audit = node.read('/var/lib/kubelet-sysctl-agent/audit.jsonl').toString().trim();
+  t.match(JSON.parse(audit), { requestedBy: 'daemonset/agents', verdict: 'committed', by: 'agent' });
   t.match(await node.admit('net.core.somaxconn=512'), { admitted: true });
   t.equal((await node.exec(['cat', '/proc/sys/net/core/somaxconn'])).stdout, '1234\n');
   t.equal(await agent.value('sysctl_agent_kubelet_restarts_total{reason="apply"}'), 1);
