@@ -20,7 +20,7 @@ exec sleep infinity
 
 void test('what is written for each layout changes the allowlist and nothing else', { skip }, async (t) => {
   // One node for all of them: it is systemd that is asked, and a boot for each would take minutes.
-  const node = await bootNode({ layout: 'masked' }, t);
+  const node = await bootNode({ layout: 'masked', kubelet: 'standin' }, t);
   const edited = readCorpus().filter(
     ({ expected }) => expected?.kind === 'written' && expected.placement !== 'DistributionConfig',
   );

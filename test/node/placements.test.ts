@@ -31,6 +31,7 @@ void test(
       t.equal((await node.agent(['rollback'])).code, 0);
       t.equal((await node.admit('net.core.somaxconn=512')).admitted, false);
       if (file !== undefined) t.equal(node.read(file).toString(), before);
+      await node.dispose();
     };
     await one(cases[0]);
     await one(cases[1]);

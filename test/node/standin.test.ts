@@ -15,7 +15,10 @@ const unknown = (name: string): string =>
   `failed to run Kubelet: failed to create kubelet: the ${name} are not known to be namespaced`;
 
 void test('the stand-in takes and refuses entries as the version that it claims', { skip }, async (t) => {
-  const node = await bootNode({ layout: 'masked', faults: ['exit-after-seconds 0.001'] }, t);
+  const node = await bootNode(
+    { layout: 'masked', kubelet: 'standin', faults: ['exit-after-seconds 0.001'] },
+    t,
+  );
   const cases: readonly [version: string, value: string, refusal: string | undefined][] = [
     ['v1.36.2', 'net.*,net/core/somaxconn*,fs.mqueue.*,kernel.shm*,kernel.msg*,kernel.sem*', undefined],
     ['v1.36.2', '', undefined],
@@ -55,7 +58,10 @@ void test('the stand-in reads its command line and its files as the kubelet does
     '/d/10.conf': `${head}allowedUnsafeSysctls: [net.e]\n`,
     '/d/30.conf.bak': `torn`,
   };
-  const node = await bootNode({ layout: 'masked', faults: ['exit-after-seconds 0.001'], files }, t);
+  const node = await bootNode(
+    { layout: 'masked', kubelet: 'standin', faults: ['exit-after-seconds 0.001'], files },
+    t,
+  );
   const takes = async (args: readonly string[], entries: readonly string[]): Promise<void> => {
     const { stderr } = await kubelet(node, args);
     const list = /allowedUnsafeSysctls=\[(.*)\]\n/.exec(stderr)?.[1];
@@ -100,7 +106,7 @@ void test('the stand-in reads its command line and its files as the kubelet does
 });
 
 void test('the stand-in breaks as told, and with-flag: only while it has a list', { skip }, async (t) => {
-  const node = await bootNode({ layout: 'kubeadm' }, t);
+  const node = await bootNode({ layout: 'kubeadm', kubelet: 'standin' }, t);
   const flag = (value: string): void => node.write('/etc/default/kubelet', `KUBELET_EXTRA_ARGS=${value}\n`);
   const restart = async (): Promise<string> => node.systemctl('restart', 'kubelet');
 
@@ -145,7 +151,7 @@ void test('the stand-in breaks as told, and with-flag: only while it has a list'
 });
 
 void test('a kubelet of Type=notify that is never ready keeps its start job waiting', { skip }, async (t) => {
-  const node = await bootNode({ layout: 'notify' }, t);
+  const node = await bootNode({ layout: 'notify', kubelet: 'standin' }, t);
   node.faults(['never-ready']);
   await node.systemctl('--no-block', 'restart', 'kubelet');
   await node.waitFor(async () => (await node.healthz())?.body === 'ok', { what: '/healthz' });

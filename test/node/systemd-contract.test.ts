@@ -21,7 +21,7 @@ void t.test(
       outfile: bundle,
       logLevel: 'warning',
     });
-    const node = await bootNode({ layout: 'quick' }, t);
+    const node = await bootNode({ layout: 'quick', kubelet: 'standin' }, t);
     node.write('/opt/contract.cjs', readFileSync(bundle));
     for (const title of Object.keys(systemdContract)) {
       await t.test(title, async (t) => {
