@@ -71,7 +71,7 @@ function header({ observed, nodeName, policies }: StatusView, page: Page): reado
 /** One row an entry, one column a layer. */
 function layerTable(layers: readonly LayerDrift[], page: Page): readonly string[] {
   const entries = [...new Set(layers.flatMap((layer) => (layer.kind === 'known' ? layer.entries : [])))];
-  const room = Math.max(22, ...entries.map((entry) => visible(entry).length));
+  const room = Math.max(22, ...entries.map((entry) => visible(entry).length + 2));
   const cell = (layer: LayerDrift, entry: string): string =>
     layer.kind === 'unknown' ? '?' : layer.entries.includes(entry) ? 'yes' : 'no';
   const row = (name: string, cells: readonly string[]): string =>

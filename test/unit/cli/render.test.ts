@@ -291,6 +291,21 @@ There is drift.
   },
 );
 
+void t.test('a long entry keeps its distance from the columns', (t) => {
+  const entry = 'net.ipv6.conf.all.forwarding';
+  const layers = [
+    { layer: 'disk', kind: 'known', entries: [entry], holder: undefined, missing: [], extra: [] },
+  ] as const;
+  t.match(
+    text(renderStatus(viewOf({ ...drift, layers }), page)),
+    `
+allowed unsafe sysctls          disk
+  net.ipv6.conf.all.forwarding  yes
+`,
+  );
+  t.end();
+});
+
 void t.test('what cannot be seen is never said to be without drift', (t) => {
   const blind: NodeDrift = {
     layers: [
