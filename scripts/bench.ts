@@ -1,5 +1,6 @@
 // Measures the agent beside Debian's prometheus-node-exporter and a C server, on one throw-away node, in one run, and
-// prints the tables of docs/performance.md: `node scripts/bench.ts [--scrapes N] [--flags image|none]`.
+// prints the tables of docs/performance.md: `node scripts/bench.ts [--scrapes N] [--flags image|none] [--only
+// speed|memory]`.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -26,6 +27,7 @@ const { values } = parseArgs({
     scrapes: { type: 'string', default: '5760' },
     flags: { type: 'string', default: 'image' },
     idle: { type: 'string', default: '60' },
+    only: { type: 'string' },
   },
 });
 const scrapes = Number(values.scrapes);
@@ -131,11 +133,17 @@ async function memory(node: TestNode, names: readonly string[]): Promise<void> {
   table.row(`idle CPU, millicores (over ${idleS} s)`, ...idle);
   measure('before');
   for (const day of ['one day', 'two days']) {
-    for (const server of ['agent', 'fleetAgent', 'exporter'] as const)
+    const after = { agent: nothing, fleetAgent: nothing, exporter: nothing };
+    for (const [server, pid] of [
+      ['agent', started.agent],
+      ['fleetAgent', fleetAgent],
+      ['exporter', started.exporter],
+    ] as const) {
       await scrape(node, ports[server], scrapes);
-    measure(`right after ${day} (${scrapes} scrapes each)`);
-    await pause(3);
-    measure(`three seconds later`);
+      await pause(0.5);
+      after[server] = processes.measure(pid);
+    }
+    rows.push([`half a second after ${day} (${scrapes} scrapes)`, after]);
     // A look at the whole node, which comes every ten minutes at the latest.
     node.write('/etc/systemd/system/service.d/10-bench.conf', `# ${day}\n`);
     await pause(3);
@@ -152,6 +160,8 @@ async function memory(node: TestNode, names: readonly string[]): Promise<void> {
   await stopAll(started);
   table.print('Memory, start, idling: 100 sysctls');
 }
+
+const nothing: Measured = { workingSet: '', anonymous: '', rss: '', pss: '' };
 
 async function pause(seconds: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
@@ -316,8 +326,8 @@ try {
   const bundle = new URL('../dist/kubelet-sysctl-agent.cjs', import.meta.url);
   node.write('/opt/bench/agent.cjs', readFileSync(bundle));
   const names = await numericSysctls(node);
-  await speed(node, names);
-  await memory(node, names.slice(0, 100));
+  if (values.only !== 'memory') await speed(node, names);
+  if (values.only !== 'speed') await memory(node, names.slice(0, 100));
 } finally {
   await node.dispose();
   processes.close();

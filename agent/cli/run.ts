@@ -63,7 +63,7 @@ export async function run(context: CliContext, options: RunArguments): Promise<E
     {
       text: async () => registry.text(),
       live: () => shown.series?.write() ?? nothing,
-      scraped: afterScrapes(tidyHeap, { most: 20, quietMs: 1_000 }),
+      scraped: afterScrapes(tidyHeap, { most: 20, quietMs: 200 }),
       alive: () => health().alive,
       ready: () => health().ready,
     },
