@@ -1,12 +1,14 @@
 import type { EnvironmentFileRef, LoadedCommand, LoadedUnit } from '../plan/observed.ts';
 import { asArray, asHex, asMilliseconds, asNumber, asString, asStrings, canonical } from './bus-values.ts';
-import { serviceInterface, type SystemdCalls, unitInterface } from './systemd-calls.ts';
+import { manager, serviceInterface, type SystemdCalls, unitInterface } from './systemd-calls.ts';
 
 /** Everything the planner wants to know of a unit, as systemd holds it. @throws BusError. */
 export async function observeUnit({ unitPath, optional }: SystemdCalls, unit: string): Promise<LoadedUnit> {
   const path = await unitPath(unit);
   const u = async (name: string): Promise<unknown> => optional(path, unitInterface, name);
   const s = async (name: string): Promise<unknown> => optional(path, serviceInterface, name);
+  const execStart = await commands(s, 'ExecStart');
+  const managers = asStrings(await optional(manager.path, manager.interface, 'Environment'));
   return {
     id: asString(await u('Id')),
     names: asStrings(await u('Names')),
@@ -32,14 +34,22 @@ export async function observeUnit({ unitPath, optional }: SystemdCalls, unit: st
     mainPid: asNumber(await s('MainPID')),
     nRestarts: asNumber(await s('NRestarts')),
     mainStartedAtMs: asMilliseconds(await s('ExecMainStartTimestamp')),
-    execStart: await commands(s, 'ExecStart'),
+    execStart,
     execStartPre: await commands(s, 'ExecStartPre'),
     execStop: await commands(s, 'ExecStop'),
     execStopPost: await commands(s, 'ExecStopPost'),
     environment: asStrings(await s('Environment')),
+    // Only what the command names: the rest may hold secrets.
+    managerEnvironment: managers.filter((line) => isNamed(execStart, line.split('=')[0] ?? '')),
     environmentFiles: asArray(await s('EnvironmentFiles')).map(environmentFile),
     settings: await settings(u, s),
   };
+}
+
+function isNamed(commands: readonly LoadedCommand[], variable: string): boolean {
+  return commands.some(({ argv }) =>
+    argv.some((word) => [...word.matchAll(/\$\{?(\w+)/g)].some((match) => match[1] === variable)),
+  );
 }
 
 /** One property by name; undefined where this systemd has none of that name. */

@@ -167,11 +167,15 @@ function analyse(command: KubeletCommand): CommandReading {
 
 export type EnvironmentFacts = Pick<ObservedNode, 'unit' | 'process' | 'environmentFiles' | 'systemdVersion'>;
 
-/** The variables that the unit's command is expanded with. */
+/**
+ * The variables that the unit's command is expanded with: the manager's, then what systemd sets for the service, then
+ * the unit's own (exec_child in systemd's source).
+ */
 export function environmentOf(observed: EnvironmentFacts): ReadonlyMap<string, string> {
-  const environment = new Map(
-    Object.entries(observed.process?.variables ?? {}).filter(([name]) => comesFromSystemd(observed, name)),
-  );
+  const environment = new Map([
+    ...assignments(observed.unit?.managerEnvironment ?? []),
+    ...Object.entries(observed.process?.variables ?? {}).filter(([name]) => comesFromSystemd(observed, name)),
+  ]);
   const read = readEnv(observed.environmentFiles, observed.unit?.environment ?? [], {
     systemdVersion: observed.systemdVersion,
   });
@@ -184,9 +188,17 @@ export function environmentOf(observed: EnvironmentFacts): ReadonlyMap<string, s
   return environment;
 }
 
-// A variable of the running process that no file sets any more is gone at the next start, unless systemd itself sets it.
+function assignments(lines: readonly string[]): readonly (readonly [string, string])[] {
+  return lines.map((line) => {
+    const [name = '', ...value] = line.split('=');
+    return [name, value.join('=')] as const;
+  });
+}
+
+// A variable of the running process that nothing sets any more is gone at the next start, unless systemd itself sets it.
 function comesFromSystemd({ unit }: EnvironmentFacts, name: string): boolean {
-  if (unit === undefined || systemdsOwn.has(name) || unit.environmentFiles.length === 0) return true;
+  if (unit === undefined || systemdsOwn.has(name)) return true;
+  if (unit.managerEnvironment === undefined && unit.environmentFiles.length === 0) return true;
   return (unit.settings['PassEnvironment'] ?? '').includes(`"${name}"`);
 }
 

@@ -49,6 +49,8 @@ export interface LoadedUnit {
   readonly execStop: readonly LoadedCommand[];
   readonly execStopPost: readonly LoadedCommand[];
   readonly environment: readonly string[];
+  /** What systemd's manager gives every service (DefaultEnvironment=, `systemctl set-environment`). */
+  readonly managerEnvironment?: readonly string[];
   readonly environmentFiles: readonly EnvironmentFileRef[];
   /** Every other setting that our edit must leave alone, as canonical JSON by property name. */
   readonly settings: Readonly<Record<string, string>>;

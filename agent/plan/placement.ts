@@ -3,7 +3,7 @@ import type { Owner } from '../kubelet/owners.ts';
 import type { NodePolicy } from '../policy/merge.ts';
 import { proveProposal } from './afterwards.ts';
 import type { KubeletFacts } from './facts.ts';
-import type { ObservedNode } from './observed.ts';
+import type { ObservedFile, ObservedNode } from './observed.ts';
 import { placeInConfig } from './place-config.ts';
 import { placeInDistribution } from './place-distribution.ts';
 import { dropInPath, placeInDropIn } from './place-drop-in.ts';
@@ -104,10 +104,19 @@ function automatic(
   const reconciler = owners.find((owner) => owner.kind === 'reconciled');
   if (reconciler !== undefined)
     return { kind: 'DropIn', why: `${reconciler.name} puts its own text back into ${holder.path}` };
+  if (!isOwnFile(observed, holder))
+    return { kind: 'DropIn', why: `${holder.path} is read for other units as well` };
   if (isAdminsFile(holder.realPath))
     return { kind: 'Unit', why: `${holder.path} is the admin's own file and holds the kubelet's command` };
   return {
     kind: 'DropIn',
     why: `${holder.path} belongs to a package, whose upgrade would overwrite an edit`,
   };
+}
+
+/** Not a template, nor a drop-in of all units with a prefix or of all services: an edit there would reach others too. */
+function isOwnFile({ unit, unitName }: ObservedNode, { path }: ObservedFile): boolean {
+  const names = [unitName, unit?.id, ...(unit?.names ?? [])];
+  const [file, directory] = path.split('/').reverse();
+  return names.some((name) => name === file || `${name ?? ''}.d` === directory);
 }

@@ -44,7 +44,7 @@ export async function importTinyImage(node: TestNode): Promise<void> {
 
 interface Program {
   readonly command: readonly string[];
-  install(directory: string): void;
+  readonly install: (directory: string) => void;
 }
 
 function program(): Program | undefined {

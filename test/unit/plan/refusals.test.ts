@@ -245,6 +245,28 @@ void test('files that cannot matter are no reason to refuse', async (t) => {
   t.same(codesOf(planFor(await runningNode(used), policyOf(['net.core.somaxconn']))), ['UNIT_UNREADABLE']);
 });
 
+void test("a variable of systemd's own environment counts as the next start will have it", async (t) => {
+  const files = {
+    [unit]: '[Service]\nEnvironmentFile=-/etc/default/kubelet\nExecStart=/usr/bin/kubelet --v=2 $ARGS\n',
+    '/etc/default/kubelet': '# nothing\n',
+  };
+  const policy = policyOf(['net.core.somaxconn']);
+  const allowing = ['ARGS=--allowed-unsafe-sysctls=kernel.sem'];
+  const known = await runningNode(files, { loaded: { managerEnvironment: allowing } });
+  const outcome = planFor(known, policy);
+  t.same(outcome.kind === 'change' && outcome.plan.entries.kept, ['kernel.sem'], 'it is in force, and stays');
+  const late = await runningNode(files, {
+    argv: ['/usr/bin/kubelet', '--v=2'],
+    loaded: { managerEnvironment: allowing },
+  });
+  t.same(codesOf(planFor(late, policy)), ['UNIT_CHANGED_SINCE_START'], 'set since the kubelet started');
+  const hidden = await runningNode(
+    { ...files, '/etc/default/kubelet': 'ARGS=--max-pods=110\n' },
+    { loaded: { managerEnvironment: allowing } },
+  );
+  t.equal(planFor(hidden, policy).kind, 'change', 'a file of the unit has the last word');
+});
+
 void test('a variable that no file sets any more is gone at the next start', async (t) => {
   const files = {
     [unit]: '[Service]\nEnvironmentFile=-/etc/default/kubelet\nExecStart=/usr/bin/kubelet $ARGS\n',
