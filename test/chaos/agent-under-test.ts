@@ -5,12 +5,13 @@
 import { existsSync, rmSync } from 'node:fs';
 import { applyPolicy } from '../../agent/engine/apply.ts';
 import type { TransactionEvent } from '../../agent/engine/ports.ts';
-import { problemOf, unreachable } from '../../agent/errors.ts';
+import { problemOf } from '../../agent/errors.ts';
 import { systemClock } from '../../agent/host/clock.ts';
 import { mergeForNode } from '../../agent/policy/merge.ts';
 import { policyFromFlags } from '../../agent/policy/from-flags.ts';
 import type { Deadlines } from '../../agent/transaction/timing.ts';
 import { connectNode } from '../../agent/wire.ts';
+import { pointOf } from '../support/points.ts';
 
 export interface Order {
   readonly allow: readonly string[];
@@ -66,24 +67,6 @@ async function main(): Promise<void> {
   } finally {
     await lock.release();
     await node.close();
-  }
-}
-
-function pointOf(event: TransactionEvent): string | undefined {
-  switch (event.kind) {
-    case 'stepStarted':
-      return `before:${event.step}`;
-    case 'stepFinished':
-      return `after:${event.step}`;
-    case 'stepFailed':
-      return `failed:${event.step}:${event.code}`;
-    case 'planned':
-    case 'waiting':
-    case 'auditFailed':
-    case 'closed':
-      return undefined;
-    default:
-      return unreachable(event);
   }
 }
 

@@ -13,7 +13,6 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { ObservationPorts } from '../../../agent/engine/observe.ts';
 import type { HostPorts, Report, TransactionEvent } from '../../../agent/engine/ports.ts';
-import { unreachable } from '../../../agent/errors.ts';
 import { hostFiles } from '../../../agent/host/files.ts';
 import type { RunningPods } from '../../../agent/host/running-pods.ts';
 import { stateDirectoryPath } from '../../../agent/host/private-files.ts';
@@ -23,6 +22,8 @@ import { defaultDeadlines } from '../../../agent/transaction/timing.ts';
 import { type Behaviour, type FakeSystemd, fakeSystemd } from './fake-systemd.ts';
 import { fakeProcesses } from './kubelet-process.ts';
 import { type RunningClock, runningClock } from './running-clock.ts';
+import { unreachable } from '../../../agent/errors.ts';
+import { pointOf } from '../points.ts';
 import { type FakeSysctls, fakeSysctls } from './sysctls.ts';
 
 interface Teardown {
@@ -237,21 +238,3 @@ case "$*" in
   "-q is-active "*) [ "$ACTIVE" = active ] ;;
 esac
 `;
-
-function pointOf(event: TransactionEvent): string | undefined {
-  switch (event.kind) {
-    case 'stepStarted':
-      return `before:${event.step}`;
-    case 'stepFinished':
-      return `after:${event.step}`;
-    case 'stepFailed':
-      return `failed:${event.step}:${event.code}`;
-    case 'planned':
-    case 'waiting':
-    case 'auditFailed':
-    case 'closed':
-      return undefined;
-    default:
-      return unreachable(event);
-  }
-}
