@@ -122,14 +122,19 @@ start_kubelet() {
   systemctl reset-failed ${unit} 2>/dev/null || :
   systemctl restart ${unit}
 }
-# again WHAT: waits, longer each time. Ends where somebody has finished this transaction meanwhile.
+# again WHAT: waits, longer each time, and ends at once where somebody finishes this transaction meanwhile: the next
+# one needs the name of this service.
 again() {
   [ "$mode" != boot ] || exit 1
   echo "kubelet-sysctl-agent: $1; trying again in $pause s" >&2
-  sleep "$pause"
+  left=$pause
+  while [ "$left" -gt 0 ]; do
+    sleep 5
+    left=$((left - 5))
+    [ -e "$here/fired" ] || [ -e "$here/reverting" ] || exit 0
+  done
   pause=$((pause * 2))
   [ "$pause" -le 300 ] || pause=300
-  [ -e "$here/fired" ] || [ -e "$here/reverting" ] || exit 0
 }
 
 until restore; do again "not all of the old files are back"; done

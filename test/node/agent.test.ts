@@ -1,4 +1,5 @@
 import t from 'tap';
+import { kubeletFiles } from './support/kubelet-files.ts';
 import { bootNode, nodeTierUnavailable, type TestNode } from './support/node.ts';
 
 const unavailable = nodeTierUnavailable();
@@ -13,15 +14,6 @@ async function commandLine(node: TestNode): Promise<string[]> {
     `cat /proc/$(systemctl show -P MainPID ${node.unit})/cmdline`,
   ]);
   return stdout.split('\0').slice(0, -1);
-}
-
-/** Names, modes, owners and contents of everything that says how the kubelet is started. */
-async function filesOf(node: TestNode): Promise<string> {
-  const places =
-    '/etc/systemd /etc/default /etc/cfc /etc/kubernetes /usr/lib/systemd/system/kubelet.service*';
-  const script = `find ${places} ! -type d -exec stat -c '%n %a %u %g %N' {} + 2>/dev/null | sort
-    find ${places} -type f -exec sha256sum {} + 2>/dev/null | sort`;
-  return (await node.exec(['sh', '-c', script])).stdout;
 }
 
 void t.test('the layout of IBM Cloud Private: plan, apply, apply again, roll back', tier, async (t) => {
@@ -230,14 +222,14 @@ void t.test(
     ] as const;
     for (const [layout, fault, code] of cases) {
       const node = await bootNode({ layout, faults: [`with-flag:${fault}`] }, t);
-      const before = await filesOf(node);
+      const before = await kubeletFiles(node);
       const argv = await commandLine(node);
       const failed = await node.agent(['apply', '--allow', 'net.core.somaxconn', '--probation', '3s']);
       t.equal(failed.code, 4, `${layout}: ${failed.stdout}${failed.stderr}`);
       t.match(failed.stdout + failed.stderr, code);
       await node.waitForKubelet();
       t.strictSame(await commandLine(node), argv, 'it runs with its old command line');
-      t.equal(await filesOf(node), before, 'every file of the unit and its kubelet is what it was');
+      t.equal(await kubeletFiles(node), before, 'every file of the unit and its kubelet is what it was');
 
       const again = await node.agent(['apply', '--allow', 'net.core.somaxconn', '--probation', '3s']);
       t.equal(again.code, 3, again.stdout + again.stderr);
@@ -250,14 +242,14 @@ void t.test(
 
 void t.test('a kubelet that hangs before it answers is rolled back: exit 4', tier, async (t) => {
   const node = await bootNode({ layout: 'quick', faults: ['with-flag:hang-without-healthz'] }, t);
-  const before = await filesOf(node);
+  const before = await kubeletFiles(node);
   const failed = await node.agent(['apply', '--allow', 'net.core.somaxconn', '--probation', '1s'], {
     deadlineMs: 170_000,
   });
   t.equal(failed.code, 4, failed.stdout + failed.stderr);
   t.match(failed.stdout + failed.stderr, 'KUBELET_NOT_ANSWERING');
   await node.waitForKubelet();
-  t.equal(await filesOf(node), before);
+  t.equal(await kubeletFiles(node), before);
 });
 
 void t.test('unknown flags and a missing policy are usage errors', tier, async (t) => {
