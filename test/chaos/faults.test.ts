@@ -76,6 +76,40 @@ void t.test(
 );
 
 void t.test(
+  'a kubelet that does not start with its old files either is left to its own Restart=, and the watchdog says so',
+  tier,
+  async (t) => {
+    const chaos = await chaosNode(t, { layout: 'notify' });
+    const { node } = chaos;
+    const { killed, text } = await chaos.run({ killAt: 'before:restart' });
+    t.ok(killed, text);
+    // Whatever it is started with, it dies; and so does the one that runs.
+    node.faults(['exit-at-once']);
+    await node.exec(['kill', '-KILL', await node.property('MainPID')]);
+    await node.systemctl('start', '--no-block', 'kubelet-sysctl-agent-watchdog.service');
+    await node.waitFor(
+      async () =>
+        (await node.journal('kubelet-sysctl-agent-watchdog.service')).includes(
+          'the old files are back, and the kubelet does not start with them; trying again in 5 s',
+        ),
+      { what: 'the watchdog to say what is missing', deadlineMs: 60_000 },
+    );
+    t.equal((await chaos.find()).file, 'old');
+    t.notOk(await chaos.watchdogIsDone());
+
+    node.faults([]);
+    await node.waitForKubelet(60_000);
+    t.equal((await chaos.find()).process, 'old');
+    await node.waitFor(async () => chaos.watchdogIsDone(), {
+      what: 'the watchdog to end',
+      deadlineMs: 60_000,
+    });
+    const again = await chaos.run({ force: ['PLAN_LATCHED'] });
+    t.match(again.outcome?.kind, /^(committed|refused)$/, again.text);
+  },
+);
+
+void t.test(
   'two applies in a row on a unit with the default start limits leave the kubelet running',
   tier,
   async (t) => {
