@@ -33,7 +33,7 @@ export interface CliContext {
   connectNode(options: NodeOptions): Promise<NodeConnection>;
   /** Undefined outside of a cluster. */
   connectCluster(
-    options: Pick<ClusterOptions, 'log' | 'random' | 'morePolicies'>,
+    options: Pick<ClusterOptions, 'log' | 'random' | 'morePolicies' | 'cleanEveryMs'>,
   ): Promise<ClusterConnection | undefined>;
   /** Asks the API server who may read the metrics. @throws AgentError API_UNREACHABLE outside of a cluster. */
   scrapeReviews(): Promise<ReviewScrape>;

@@ -7,6 +7,7 @@ export const jsonCommands = [
   'apply',
   'rollback',
   'status',
+  'fleet',
   'validate',
   'explain',
   'render',

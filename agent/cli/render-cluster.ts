@@ -1,3 +1,4 @@
+import { isCovered } from '../kubelet/allowlist.ts';
 import type { Fleet, FleetNode } from '../cluster/fleet.ts';
 import { duration, type Page, paint, type Tone, visible, wrap } from './text.ts';
 
@@ -37,11 +38,12 @@ export function isConverged({ nodes }: Fleet): boolean {
   return nodes.length > 0 && nodes.every(isDone);
 }
 
-function isDone({ status }: FleetNode): boolean {
+/** As its policies want it. */
+export function isDone({ status }: FleetNode): boolean {
   return status?.state === 'converged' && status.driftCount === 0;
 }
 
-const columns = ['NODE', 'POLICY', 'STATE', 'DRIFT', 'LAST', 'SEEN'] as const;
+const columns = ['NODE', 'POLICY', 'STATE', 'DRIFT', 'LAST', 'REPORTED'] as const;
 
 function table(nodes: readonly FleetNode[], page: Page, nowMs: number): readonly string[] {
   const rows = nodes.map(({ name, status }) =>
@@ -91,7 +93,10 @@ function slotLines({ nodes, slots }: Fleet, page: Page, nowMs: number): readonly
   const underWay = slots.filter(({ failure }) => failure === undefined);
   const halted = nodes.filter(({ status }) => status?.slot.state === 'Halted').length;
   const forbidden = nodes.flatMap(({ name, status }) =>
-    (status?.forbiddenPods ?? []).map(({ namespace, sysctl, pods }) => ({ name, namespace, sysctl, pods })),
+    (status?.forbiddenPods ?? [])
+      // What was rejected before the entry came is only a leftover.
+      .filter(({ sysctl }) => !isCovered(allowedOn(status), sysctl))
+      .map(({ namespace, sysctl, pods }) => ({ name, namespace, sysctl, pods })),
   );
   return [
     ...underWay.flatMap(({ holder, policy, since }) =>
@@ -121,18 +126,22 @@ function forbiddenLines(
 ): readonly string[] {
   const sums = new Map<string, { pods: number; nodes: Set<string> }>();
   for (const { name, namespace, sysctl, pods } of found) {
-    const key = `of namespace ${namespace} were rejected: no entry allows ${sysctl}`;
+    const key = `of namespace ${namespace} rejected: no entry allows ${sysctl}`;
     const sum = sums.get(key) ?? { pods: 0, nodes: new Set<string>() };
     sum.nodes.add(name);
     sums.set(key, { pods: sum.pods + pods, nodes: sum.nodes });
   }
   return [...sums].flatMap(([text, { pods, nodes }]) =>
     wrap(
-      `${pods} pods ${text} on ${nodes.size} ${nodes.size === 1 ? 'node' : 'nodes'}`,
+      `${pods} ${pods === 1 ? 'pod' : 'pods'} ${text} on ${nodes.size} ${nodes.size === 1 ? 'node' : 'nodes'}`,
       page.width,
       '  ! ',
     ).map((each) => paint(page, 'yellow', each)),
   );
+}
+
+function allowedOn(status: FleetNode['status']): readonly string[] {
+  return status?.layers.find(({ layer }) => layer === 'process')?.entries ?? [];
 }
 
 function messageOf(nodes: readonly FleetNode[], name: string): string {

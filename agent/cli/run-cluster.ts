@@ -28,6 +28,10 @@ export async function fleetPorts(
   const cluster = await context.connectCluster({
     log,
     random,
+    // A dry run changes nothing, in the cluster either.
+    ...(options.deleteRejectedPods === undefined || options.dryRun === true
+      ? {}
+      : { cleanEveryMs: options.deleteRejectedPods }),
     // Here and not above: most nodes of a cluster have no files to read, and the reader of YAML is paid by those who do.
     ...(given
       ? { morePolicies: async () => (await import('./load-documents.ts')).loadDocuments(options) }

@@ -1,6 +1,13 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { parseDuration } from '../policy/durations.ts';
-import { type LogLevel, logLevels, mirrored, type PolicyOptions, type RootOptions } from './options.ts';
+import {
+  type LogLevel,
+  logLevels,
+  mirrored,
+  type PolicyOptions,
+  type RootOptions,
+  switched,
+} from './options.ts';
 
 export interface RunArguments extends PolicyOptions, RootOptions {
   readonly logLevel: LogLevel;
@@ -8,14 +15,16 @@ export interface RunArguments extends PolicyOptions, RootOptions {
   /** Milliseconds. */
   readonly interval: number;
   readonly splay: number;
-  readonly dryRun?: true;
+  readonly dryRun?: boolean;
   readonly tlsCertFile?: string;
   readonly tlsKeyFile?: string;
-  readonly metricsAuthorization?: true;
+  readonly metricsAuthorization?: boolean;
   /** The kubelet's port. */
   readonly configz?: number;
   readonly configzTokenFile: string;
   readonly configzCaFile?: string;
+  /** At most one pod in this time; milliseconds. */
+  readonly deleteRejectedPods?: number;
 }
 
 /** Adds what `run` alone takes. */
@@ -39,7 +48,7 @@ export function withRun(command: Command): Command {
         .argParser(interval)
         .default(15_000, '15s'),
     )
-    .addOption(mirrored('--dry-run', 'watch and report; never change anything'))
+    .addOption(switched('--dry-run', 'watch and report; never change anything'))
     .addOption(
       mirrored('--splay <time>', 'without a cluster: wait up to this long before a kubelet is restarted')
         .argParser(duration)
@@ -50,7 +59,7 @@ export function withRun(command: Command): Command {
     )
     .addOption(mirrored('--tls-key-file <file>', 'the key of that certificate'))
     .addOption(
-      mirrored(
+      switched(
         '--metrics-authorization',
         'serve /metrics only to tokens that the API server lets get it; needs TLS',
       ),
@@ -68,6 +77,12 @@ export function withRun(command: Command): Command {
     )
     .addOption(
       mirrored('--configz-ca-file <file>', "the CA of the kubelet's certificate; unchecked without it"),
+    )
+    .addOption(
+      mirrored(
+        '--delete-rejected-pods <time>',
+        'delete leftovers of SysctlForbidden that a controller replaced, one in this time at most',
+      ).argParser(interval),
     );
 }
 

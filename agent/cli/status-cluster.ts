@@ -3,6 +3,7 @@ import { type CliContext, writeLines } from './context.ts';
 import { type ExitCode, exitCodes } from './exit-codes.ts';
 import { jsonHead, writeJson } from './json.ts';
 import type { OutputOptions } from './options.ts';
+import { fleetJson } from './json-fleet.ts';
 import { isConverged, renderCluster, summary } from './render-cluster.ts';
 
 export interface ClusterArguments extends OutputOptions {
@@ -23,15 +24,8 @@ export async function statusCluster(context: CliContext, options: ClusterArgumen
     if (options.output === 'json') {
       const outcome = exitCode === exitCodes.done ? 'converged' : 'drifted';
       writeJson(context, {
-        ...jsonHead(context, 'status', { outcome, exitCode, problems: [] }),
-        nodes: fleet.nodes.map(({ name, status }) => ({ name, status: status ?? null })),
-        slots: fleet.slots.map(({ policy, index, holder, failure, since }) => ({
-          policy,
-          index,
-          holder,
-          since,
-          failure: failure ?? null,
-        })),
+        ...jsonHead(context, 'fleet', { outcome, exitCode, problems: [] }),
+        ...fleetJson(fleet),
       });
     } else {
       writeLines(context.stdout, renderCluster(fleet, pageOf(context), context.clock.now()));

@@ -16,10 +16,16 @@ export interface EventView {
   readonly slot: SlotView;
 }
 
-/** The news between two reports; nothing is told twice, and nothing of before the agent's start. */
+/**
+ * The news between two reports; nothing is told twice. At the agent's start what stands in the way now is news (a new
+ * node keeps its taint, and should say why), what ended before is not.
+ */
 export function eventsBetween(before: EventView | undefined, after: EventView): readonly NodeEvent[] {
-  if (before === undefined) return [];
-  return [...transactionNews(before, after), ...refusalNews(before, after), ...haltNews(before, after)];
+  return [
+    ...(before === undefined ? [] : transactionNews(before, after)),
+    ...refusalNews(before, after),
+    ...haltNews(before, after),
+  ];
 }
 
 /** Tells the cluster. Events are news, not state: one that cannot be told within the patience is dropped. */
@@ -93,19 +99,19 @@ function transactionNews(before: EventView, after: EventView): readonly NodeEven
   }
 }
 
-function refusalNews(before: EventView, after: EventView): readonly NodeEvent[] {
+function refusalNews(before: EventView | undefined, after: EventView): readonly NodeEvent[] {
   if (after.facts.state !== 'refused') return [];
   const why = ({ facts }: EventView): string => {
     const condition = facts.conditions.find(({ type }) => type === 'Converged');
     return condition === undefined ? '' : `${condition.reason}: ${condition.message}`;
   };
-  if (before.facts.state === 'refused' && why(before) === why(after)) return [];
+  if (before?.facts.state === 'refused' && why(before) === why(after)) return [];
   return [{ type: 'Warning', reason: 'SysctlsRefused', message: `Nothing was touched. ${why(after)}` }];
 }
 
-function haltNews(before: EventView, { slot }: EventView): readonly NodeEvent[] {
+function haltNews(before: EventView | undefined, { slot }: EventView): readonly NodeEvent[] {
   if (slot.kind !== 'halted') return [];
-  const old = before.slot.kind === 'halted' ? before.slot.by.join() : '';
+  const old = before?.slot.kind === 'halted' ? before.slot.by.join() : '';
   if (old === slot.by.join()) return [];
   return [
     {

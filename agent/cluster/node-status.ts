@@ -1,3 +1,4 @@
+import { isCovered } from '../kubelet/allowlist.ts';
 import type { NodeDrift, SysctlDrift } from '../plan/drift.ts';
 import type { ForbiddenCount } from './forbidden-pods.ts';
 import { field, list, text } from './objects.ts';
@@ -187,10 +188,16 @@ function headline(facts: NodeFacts, { slot, forbidden }: StatusContext): string 
   const converged = facts.conditions.find(({ type }) => type === 'Converged');
   if (converged?.status !== 'True' && converged !== undefined && converged.message !== '')
     return `${converged.reason}: ${converged.message}`;
-  const [worst] = [...forbidden].sort((a, b) => b.pods - a.pods);
-  if (worst !== undefined)
-    return `${worst.pods} pods in ${worst.namespace} were rejected: no entry allows ${worst.sysctl}.`;
-  return '';
+  const process = facts.drift.layers.find(({ layer }) => layer === 'process');
+  const allowed = process?.kind === 'known' ? process.entries : [];
+  // What was rejected before the entry came is only a leftover.
+  const [worst] = forbidden
+    .filter(({ sysctl }) => !isCovered(allowed, sysctl))
+    .sort((a, b) => b.pods - a.pods);
+  if (worst === undefined) return '';
+  const pods = worst.pods === 1 ? '1 pod' : `${worst.pods} pods`;
+  const were = worst.pods === 1 ? 'was' : 'were';
+  return `${pods} in ${worst.namespace} ${were} rejected: no entry allows ${worst.sysctl}.`;
 }
 
 function cut(message: string): string {

@@ -11,6 +11,7 @@ import { follow } from './follow.ts';
 import { type LabelledPolicy, labelHashDigits } from './node-labels.ts';
 import { metaOf } from './objects.ts';
 import type { ClusterPorts } from './ports.ts';
+import { firstOf } from './races.ts';
 
 /** The policies in the cluster, and what they want of one node; the shape of engine/loop-ports.ts. */
 export interface ClusterPolicies {
@@ -40,6 +41,8 @@ interface Read {
 export interface ClusterPoliciesOptions {
   /** Undefined while they are not known. */
   readonly nodeLabels: () => Readonly<Record<string, string>> | undefined;
+  /** Waits for the first answer before the first load gives up. Milliseconds. */
+  readonly patienceMs?: number;
   /** From files and flags, beside those of the cluster. */
   readonly more?: () => Promise<{
     readonly policies: readonly PolicyDocument[];
@@ -50,7 +53,9 @@ export interface ClusterPoliciesOptions {
 /** Follows all NodeSysctlPolicy objects, by one watch. */
 export function followPolicies(ports: ClusterPorts, options: ClusterPoliciesOptions): ClusterPolicies {
   const listeners = new Set<() => void>();
+  const answered = Promise.withResolvers<void>();
   const tell = (): void => {
+    if (isKnown()) answered.resolve();
     for (const listener of listeners) listener();
   };
   const follower = follow<Read>({
@@ -59,9 +64,13 @@ export function followPolicies(ports: ClusterPorts, options: ClusterPoliciesOpti
     decode: readPolicy,
     changed: tell,
     troubled: (reason) => {
-      if (reason !== undefined) ports.log('warn', 'policiesNotWatched', {}, reason);
+      if (reason === undefined) return;
+      ports.log('warn', 'policiesNotWatched', {}, reason);
+      answered.resolve();
     },
   });
+  const isKnown = (): boolean => follower.current() !== undefined && options.nodeLabels() !== undefined;
+  const stop = new AbortController();
   const all = (): readonly Read[] => [...(follower.current()?.objects.values() ?? [])];
   let others: readonly PolicyDocument[] = [];
   const ofCluster = (): readonly PolicyDocument[] =>
@@ -85,11 +94,16 @@ export function followPolicies(ports: ClusterPorts, options: ClusterPoliciesOpti
         all().flatMap(({ name, generation }) => (generation === undefined ? [] : [[name, generation]])),
       ),
     close: () => {
+      stop.abort(new Error('closed'));
       follower.close();
     },
     load: async () => {
       const more = await options.more?.();
-      if (follower.current() === undefined || options.nodeLabels() === undefined) {
+      // At a start the first answer is on its way: that is no failure yet.
+      await firstOf(answered.promise, ports.clock, options.patienceMs ?? 10_000, stop.signal).catch(
+        () => undefined,
+      );
+      if (!isKnown()) {
         const why = follower.trouble() ?? "the node's labels are not known";
         return { ok: false, problems: [notRead(why), ...(more?.problems ?? [])] };
       }

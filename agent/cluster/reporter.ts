@@ -42,7 +42,16 @@ export function nodeReporter(ports: ClusterPorts, options: NodeReporterOptions):
   let written = '';
   let wanted = 0;
   let running = false;
+  let unlabelledAtMs = Number.NEGATIVE_INFINITY;
 
+  const relabel = async (
+    node: OwnNode,
+    labels: Readonly<Record<string, string | null>>,
+    signal: AbortSignal,
+  ): Promise<void> => {
+    await changeLabels(ports, node.name, labels, signal);
+    if (Object.values(labels).includes(null)) unlabelledAtMs = clock.monotonic();
+  };
   const question = (facts: NodeFacts): Omit<LabelQuestion, 'present'> => ({
     policies: options.policies().map(labelledPolicy),
     state: facts.state,
@@ -92,7 +101,7 @@ export function nodeReporter(ports: ClusterPorts, options: NodeReporterOptions):
     const view: EventView = { facts, slot: options.slot() };
     const events = eventsBetween(told, view);
     await writeStatus(facts, node);
-    await changeLabels(ports, node.name, labelsNow(facts, node), closed.signal);
+    await relabel(node, labelsNow(facts, node), closed.signal);
     if (isProven(question(facts))) await removeStartupTaint(ports, node);
     told = view;
     for (const event of events) await tellEvent(ports, node.name, event);
@@ -141,18 +150,18 @@ export function nodeReporter(ports: ClusterPorts, options: NodeReporterOptions):
     beforeRisk: async (signal) => {
       const node = options.node();
       if (node === undefined || newest === undefined) return;
-      await changeLabels(
-        ports,
-        node.name,
-        labelRemovals({ ...question(newest), present: node.labels }),
-        signal,
-      );
+      await relabel(node, labelRemovals({ ...question(newest), present: node.labels }), signal);
+      // A scheduler that saw the label a moment ago may still bind a pod for its sake.
+      const restMs = unlabelledAtMs + schedulerLagMs - clock.monotonic();
+      if (restMs > 0) await clock.sleep(restMs, signal);
     },
     close: () => {
       closed.abort(new Error('the reporter was closed'));
     },
   };
 }
+
+const schedulerLagMs = 5_000;
 
 async function read({ client }: ClusterPorts, node: string): Promise<unknown> {
   const answer = await client.ask({ method: 'GET', path: `${statusPath}/${encodeURIComponent(node)}` });

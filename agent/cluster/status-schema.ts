@@ -206,7 +206,12 @@ export function statusCustomResourceDefinition(): object {
             column('State', 'string', '.status.state', 'State of the agent.'),
             column('Drift', 'integer', '.status.driftCount', 'How many things differ from the policies.'),
             column('Last', 'string', '.status.lastTransaction.verdict', 'How the last change ended.'),
-            column('Seen', 'date', '.status.observedAt', 'When the node was looked at.'),
+            column(
+              'Reported',
+              'date',
+              '.status.observedAt',
+              'When something changed last, or an hour went by: an idle agent says nothing.',
+            ),
             column('Message', 'string', '.status.message', 'What a person should know first.', 1),
             column('Age', 'date', '.metadata.creationTimestamp', 'Since when there is an agent.'),
           ],

@@ -401,14 +401,19 @@ void t.test(
       running: [{ namespace, name: 'p9-user', sysctls: { 'net/ipv4/tcp_keepalive_time': '60' } }],
       forbidden: [{ namespace, name: 'p9-bad', sysctls: ['net.core.somaxconn'] }],
     });
-    await connection.reporter.report(facts(connection, { policies: [] }));
+    await connection.reporter.report(
+      facts(connection, { policies: [], drift: driftWith({ entries: ['net.ipv4.*'] }) }),
+    );
     await until(async () => list(field(await statusOf(name), 'forbiddenPods')).length === 1);
     const status = await statusOf(name);
     t.match(field(status, 'forbiddenPods'), [{ namespace, sysctl: 'net.core.somaxconn', pods: 1 }]);
     t.equal(
       text(status, 'message'),
-      `1 pods in ${namespace} were rejected: no entry allows net.core.somaxconn.`,
+      `1 pod in ${namespace} was rejected: no entry allows net.core.somaxconn.`,
     );
+    await connection.reporter.report(facts(connection, { policies: [] }));
+    await until(async () => text(await statusOf(name), 'message') === '');
+    t.pass('allowed by now: what was rejected before is only a leftover');
   },
 );
 

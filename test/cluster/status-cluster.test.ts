@@ -56,7 +56,7 @@ const fleet: Fleet = {
     }),
     node(
       'node-4',
-      { state: 'halted' },
+      { state: 'halted', drift: driftWith({ entries: [] }) },
       {
         slot: { kind: 'halted', policy: 'web', by: ['node-3'] },
         forbidden: [{ namespace: 'shop', sysctl: 'net.core.somaxconn', pods: 4 }],
@@ -69,7 +69,7 @@ const fleet: Fleet = {
 
 void t.test('the fleet at a glance: rows, who is at risk, who failed, what pods lack, how far it is', (t) => {
   t.strictSame(renderCluster(fleet, { width: 80, colour: false }, now), [
-    'NODE    POLICY  STATE      DRIFT  LAST        SEEN',
+    'NODE    POLICY  STATE      DRIFT  LAST        REPORTED',
     'node-1  web     converged  0      committed   12 s',
     'node-2  web     applying   3      -           12 s',
     'node-3  web     latched    0      rolledBack  12 s',
@@ -80,8 +80,8 @@ void t.test('the fleet at a glance: rows, who is at risk, who failed, what pods 
     '  ! node-3 failed (rolledBack) and keeps its slot of policy web since 1 min 5 s:',
     '    KUBELET_EXITED, the kubelet exited with status 1',
     '  ! 1 node waits for that to be put right',
-    '  ! 4 pods of namespace shop were rejected: no entry allows net.core.somaxconn',
-    '    on 1 node',
+    '  ! 4 pods of namespace shop rejected: no entry allows net.core.somaxconn on 1',
+    '    node',
     '████████░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░  1 of 5 nodes converged',
     '1 applying, 1 converged, 1 halted, 1 latched, 1 unknown; 1 with drift',
   ]);
@@ -126,10 +126,22 @@ void t.test('the exit code is 0 for a converged fleet, 2 for any other', async (
 void t.test('--output json holds every status and every slot', async (t) => {
   const { stdout } = await run(['status', '--cluster', '--output', 'json'], connected(fleet));
   t.match(JSON.parse(stdout), {
-    schema: 'sysctl-agent.dev/status/v1',
+    schema: 'sysctl-agent.dev/fleet/v1',
     outcome: 'drifted',
     exitCode: 2,
-    nodes: [{ name: 'node-1', status: { state: 'converged' } }, {}, {}, {}, { name: 'node-5', status: null }],
+    summary: {
+      nodes: 5,
+      converged: 1,
+      drifted: 1,
+      states: { converged: 1, applying: 1, latched: 1, halted: 1, unknown: 1 },
+    },
+    nodes: [
+      { name: 'node-1', status: { state: 'converged', lastTransaction: { verdict: 'committed' } } },
+      { name: 'node-2', status: { lastTransaction: null } },
+      {},
+      {},
+      { name: 'node-5', status: null },
+    ],
     slots: [
       { holder: 'node-2', failure: null },
       { holder: 'node-3', failure: 'rolledBack' },
