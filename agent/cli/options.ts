@@ -128,6 +128,18 @@ export function mirrored(flags: string, description: string): Option {
   return option.env(`KSA_${option.name().replaceAll('-', '_').toUpperCase()}`);
 }
 
+/**
+ * A switch, and its variable. Manifests spell variables out: `KSA_DRY_RUN=false`, or an unset template's nothing, leaves
+ * it off instead of on.
+ */
+export function switched(flags: string, description: string): Option {
+  return mirrored(`${flags} [true|false]`, description).argParser((value: string | undefined) => {
+    if (value === undefined || value === 'true' || value === '1') return true;
+    if (value === 'false' || value === '0' || value === '') return false;
+    throw new InvalidArgumentError('Write true or false.');
+  });
+}
+
 /** Adds a value to a repeatable option. A variable holds several, one a line; empty ones are an unset template's. */
 export function collect(
   value: string,

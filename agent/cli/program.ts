@@ -9,6 +9,7 @@ import {
   mirrored,
   type Output,
   several,
+  switched,
   withAllow,
   withForce,
   withOutput,
@@ -131,8 +132,8 @@ function buildProgram(context: CliContext, run: Run): Command {
       ),
     ),
   )
-    .addOption(mirrored('--cluster', 'every node, as its agent told the API server, instead of this one'))
-    .addOption(mirrored('--watch', 'with --cluster: go on, and show every change'))
+    .addOption(switched('--cluster', 'every node, as its agent told the API server, instead of this one'))
+    .addOption(switched('--watch', 'with --cluster: go on, and show every change'))
     .addOption(mirrored('--kubeconfig <file>', 'with --cluster: instead of $KUBECONFIG or ~/.kube/config'))
     .addOption(mirrored('--context <name>', 'with --cluster: the context in that file'))
     .addOption(mirrored('--namespace <name>', "with --cluster: the agent's own, where its slots are"))
@@ -218,7 +219,7 @@ function buildProgram(context: CliContext, run: Run): Command {
         collect,
       ),
     )
-    .addOption(mirrored('--all-namespaces', 'every pod may use them'))
+    .addOption(switched('--all-namespaces', 'every pod may use them'))
     .addOption(
       mirrored(
         '--kubelet-version <version>',

@@ -30,6 +30,22 @@ void t.test('every option but --help names its environment variable', async (t) 
   }
 });
 
+void t.test('the variable of a switch may say that it is off', async (t) => {
+  const render = ['render', '--allow', 'net.core.somaxconn'];
+  const everybody = async (value?: string): Promise<string> => {
+    if (value !== undefined) process.env['KSA_ALL_NAMESPACES'] = value;
+    const { code, stdout, stderr } = await run(render);
+    delete process.env['KSA_ALL_NAMESPACES'];
+    return code === 0 ? stdout : `${code} ${stderr}`;
+  };
+  const nobody = await everybody();
+  t.equal(await everybody('false'), nobody);
+  t.equal(await everybody(''), nobody);
+  t.not(await everybody('true'), nobody);
+  t.equal(await everybody('true'), (await run([...render, '--all-namespaces'])).stdout);
+  t.match(await everybody('yes please'), /^64 .*Write true or false/s);
+});
+
 void t.test('wrong usage leaves with 64 and says what was meant', async (t) => {
   const misspelt = await run(['plan', '--alow', 'net.core.somaxconn']);
   t.equal(misspelt.code, 64);
