@@ -20,11 +20,12 @@ import type { NodeConnection } from '../wire.ts';
 import { type CliContext, writeLines } from './context.ts';
 import { type ExitCode, exitCodeOf, exitCodes } from './exit-codes.ts';
 import { renderProblem } from './render-problem.ts';
-import { authorizationProblems, scrapeAuthorizer } from './run-authorization.ts';
+import { scrapeAuthorizer } from './run-authorization.ts';
 import { openLoopLog } from './run-log.ts';
 import { type FleetPorts, fleetPorts } from './run-cluster.ts';
 import { policiesByChild } from './policy-child.ts';
 import type { RunArguments } from './run-options.ts';
+import { notServed, usageProblems } from './run-usage.ts';
 
 /** `run`: watches this node until a signal ends it. Serves metrics first, and waits for a systemd that is not there yet. */
 export async function run(context: CliContext, options: RunArguments): Promise<ExitCode> {
@@ -81,7 +82,9 @@ export async function run(context: CliContext, options: RunArguments): Promise<E
               },
             }),
     },
-  );
+  ).catch((error: unknown) => {
+    throw notServed(options, error);
+  });
   log(
     'info',
     'started',
@@ -113,27 +116,6 @@ export async function run(context: CliContext, options: RunArguments): Promise<E
 
 const nothing = Buffer.alloc(0);
 const unread = { kind: 'unreadable', reason: 'wrongNamespace' } as const;
-
-function usageProblems(options: RunArguments, inCluster: boolean): readonly Problem[] {
-  const problems: Problem[] = [];
-  if ((options.tlsCertFile === undefined) !== (options.tlsKeyFile === undefined)) {
-    problems.push({
-      code: 'USAGE',
-      message: '--tls-cert-file and --tls-key-file belong together',
-      next: 'give both, or none',
-    });
-  }
-  problems.push(...authorizationProblems(options, inCluster));
-  const wishes = [options.policy, options.allow, options.sysctl];
-  if (!inCluster && wishes.every((wish) => wish === undefined) && options.existing !== 'Remove') {
-    problems.push({
-      code: 'USAGE',
-      message: 'no policy was given',
-      next: 'name one with --policy, or say what you want with --allow or --sysctl',
-    });
-  }
-  return problems;
-}
 
 interface Connected {
   readonly node: NodeConnection;
