@@ -5,7 +5,7 @@ import type { KubeletProcess } from '../host/kubelet-process.ts';
 import type { RunningPods } from '../host/running-pods.ts';
 import type { Sysctls } from '../host/sysctls.ts';
 import type { Systemd } from '../host/systemd.ts';
-import { classifyCommand } from '../kubelet/command.ts';
+import { classifyProcess } from '../kubelet/command.ts';
 import { readKubeletConfig } from '../kubelet/config.ts';
 import { readFlag } from '../kubelet/flag.ts';
 import { kernelDefaults } from '../kubelet/kernel-defaults.ts';
@@ -167,7 +167,7 @@ async function observedVersion(
   process: ObservedProcess | undefined,
 ): Promise<string | undefined> {
   if (process === undefined) return undefined;
-  const kind = classifyCommand(process.argv[0] ?? '', process.argv);
+  const kind = classifyProcess(process);
   if (kind.kind !== 'kubelet') return undefined;
   // The running program itself, also when its file was replaced: its rules are the ones in force.
   return ports.kubeletVersion(`/proc/${process.pid}/exe`, process.argv.slice(1, kind.argsFrom));

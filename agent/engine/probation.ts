@@ -1,6 +1,6 @@
 import { AgentError } from '../errors.ts';
 import { isCovered } from '../kubelet/allowlist.ts';
-import { classifyCommand } from '../kubelet/command.ts';
+import { classifyProcess } from '../kubelet/command.ts';
 import { readAllowlistFlag } from '../kubelet/flag.ts';
 import type { Plan } from '../plan/plan.ts';
 import { judge, type Sample, startProbation } from '../transaction/probation.ts';
@@ -66,7 +66,7 @@ async function flagInForce(
   if (pid === 0) return undefined;
   const process = await host.kubelet.process(pid);
   if (process === undefined) return undefined;
-  const command = classifyCommand(process.argv[0] ?? '', process.argv);
+  const command = classifyProcess(process);
   if (command.kind !== 'kubelet') return undefined;
   const flag = readAllowlistFlag(process.argv.slice(command.argsFrom));
   if (!flag.ok) return false;

@@ -45,6 +45,20 @@ export function classifyCommand(path: string, argv: readonly string[]): CommandK
   );
 }
 
+/**
+ * What a running process is: by the name that it was started under, else by its program. A script that becomes the
+ * kubelet may keep its own name in argv[0].
+ */
+export function classifyProcess(process: {
+  readonly argv: readonly string[];
+  readonly executable: string;
+}): CommandKind {
+  const named = classifyCommand(process.argv[0] ?? '', process.argv);
+  if (named.kind === 'kubelet') return named;
+  const program = classifyCommand(process.executable, process.argv);
+  return program.kind === 'kubelet' ? program : named;
+}
+
 // Version suffixes are what side-by-side installs use: kubelet-1.27.3, kubelet-v1.20. `kubelet.sh` and
 // `kubelet-wrapper` are scripts.
 const kubeletName = /^kubelet(-v?\d+(\.\d+)*)?$/;

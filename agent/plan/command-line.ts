@@ -1,6 +1,6 @@
 import type { Problem } from '../errors.ts';
 import { isAllowlistFlag, walkFlags } from '../kubelet/argv.ts';
-import { classifyCommand } from '../kubelet/command.ts';
+import { classifyCommand, classifyProcess } from '../kubelet/command.ts';
 import { type FlagOccurrence, readAllowlistFlag } from '../kubelet/flag.ts';
 import { type EffectiveCommand, readUnit, type UnitSource } from '../unit-file/effective.ts';
 import { readEnv } from '../unit-file/env-file.ts';
@@ -66,7 +66,7 @@ export function becameKubelet(
   { expanded, argsFrom }: Pick<KubeletCommand, 'expanded' | 'argsFrom'>,
 ): boolean {
   if (process === undefined) return false;
-  const running = classifyCommand(process.executable, process.argv);
+  const running = classifyProcess(process);
   const given = otherWords(expanded.slice(argsFrom));
   const got = otherWords(process.argv.slice(1));
   // Without an argument there is no evidence that any would be handed on.

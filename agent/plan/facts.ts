@@ -1,6 +1,6 @@
 import type { Problem } from '../errors.ts';
 import { unite } from '../kubelet/allowlist.ts';
-import { classifyCommand } from '../kubelet/command.ts';
+import { classifyProcess } from '../kubelet/command.ts';
 import { type KubeletConfigFacts, readKubeletConfig } from '../kubelet/config.ts';
 import { dynamicConfigMark } from '../kubelet/layouts.ts';
 import { readAllowlistFlag, readFlag } from '../kubelet/flag.ts';
@@ -95,10 +95,10 @@ export function readFacts(observed: ObservedNode): FactsReading {
 
 /** What the running process was started with, where its command line can be read. */
 function runningEntries(observed: ObservedNode, config: KubeletConfigFacts): readonly string[] | undefined {
-  const argv = observed.process?.argv ?? [];
-  const kind = classifyCommand(argv[0] ?? '', argv);
-  if (kind.kind !== 'kubelet') return undefined;
-  const flag = readAllowlistFlag(argv.slice(kind.argsFrom));
+  const { process } = observed;
+  const kind = process === undefined ? undefined : classifyProcess(process);
+  if (process === undefined || kind?.kind !== 'kubelet') return undefined;
+  const flag = readAllowlistFlag(process.argv.slice(kind.argsFrom));
   return flag.ok ? (flag.entries ?? config.allowedUnsafeSysctls) : undefined;
 }
 

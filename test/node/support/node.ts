@@ -10,14 +10,16 @@ import type { KubeletBinary, Layout } from './layout.ts';
 import { claimHome, releaseHome } from './leftovers.ts';
 import { bootDisk, cutPower, emptyDisk, fillDisk, makeDisk } from './machine.ts';
 import type { Disk, Machine } from './machine.ts';
-import { nodeBinary, nodeTierUnavailable as noNodes, projectDirectory, standinKubelet } from './project.ts';
-import { installRealNode, realKubelet, realKubeletUnavailable } from './real-kubelet.ts';
+import { nodeBinary, projectDirectory, standinKubelet } from './project.ts';
+import { installRealNode, realKubelet } from './real-kubelet.ts';
 import { admitForReal } from './real-pods.ts';
 import { prepareRoot } from './root.ts';
+import { lowerRoot } from './tier.ts';
 import { waitFor } from './wait.ts';
 import type { WaitOptions } from './wait.ts';
 
 export { realKubelet } from './real-kubelet.ts';
+export { nodeTierUnavailable } from './tier.ts';
 export { waitFor } from './wait.ts';
 export type { RunningCommand, RunOptions, RunResult } from './enter.ts';
 
@@ -42,11 +44,6 @@ export interface NodeOptions {
 /** The part of a tap test that disposes of the node when the test ends, however it ends. */
 export interface Teardown {
   teardown(dispose: () => Promise<void>): unknown;
-}
-
-/** Why no throw-away node can be booted here, for `t.skip(reason)`; undefined when one can. */
-export function nodeTierUnavailable(): string | undefined {
-  return noNodes() ?? realKubeletUnavailable(lowerRoot());
 }
 
 /** Boots a throw-away node: real systemd, real D-Bus, real files; nothing on this machine changes. */
@@ -302,8 +299,4 @@ function binds(kubelet: string): Map<string, string> {
     [dist, '/opt/agent/dist'],
     [kubelet, '/opt/agent/kubelet'],
   ]);
-}
-
-function lowerRoot(): string {
-  return process.env['NODE_ROOT'] ?? '/';
 }

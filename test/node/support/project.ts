@@ -23,10 +23,10 @@ export function nodeBinary(): string {
 }
 
 /**
- * Why no throw-away node can be booted here, for `t.skip(reason)`; undefined when one can. A missing stand-in is
+ * Why no throw-away node can be booted here, whatever its kubelet; undefined when one can. A missing stand-in is
  * not a reason to skip: it throws, because scripts/setup would have built it.
  */
-export function nodeTierUnavailable(): string | undefined {
+export function nodesUnavailable(): string | undefined {
   const missing = ['systemd-nspawn', 'nsenter', 'fallocate'].filter((program) => !found(program));
   if (process.platform !== 'linux' || process.getuid?.() !== 0 || missing.includes('systemd-nspawn')) {
     return 'needs root and systemd-nspawn';

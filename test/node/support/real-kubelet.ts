@@ -4,6 +4,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -20,13 +21,14 @@ const runtimeSocket = 'unix:///run/containerd/containerd.sock';
 /** The kubelet that KUBELET names; undefined where the stand-in plays it. */
 export function realKubelet(): string | undefined {
   const path = process.env['KUBELET'];
-  return path === undefined || path === '' ? undefined : path;
+  return path === undefined || path === '' ? undefined : realpathSync(path);
 }
 
 /** Why a real kubelet cannot run on nodes made of `lower`; undefined when it can, or none is asked for. */
 export function realKubeletUnavailable(lower: string): string | undefined {
   if (realKubelet() === undefined) return undefined;
   const missing = ['containerd', 'runc'].filter((program) => findProgram(lower, program) === undefined);
+  if (findProgram('/', 'curl') === undefined) return 'KUBELET needs curl';
   return missing.length === 0
     ? undefined
     : `KUBELET needs ${missing.join(' and ')} on the PATH of ${lower === '/' ? 'this machine' : lower}`;

@@ -219,6 +219,8 @@ void test('a script that became the kubelet with the arguments of the unit is on
   const policy = policyOf(['net.core.somaxconn']);
   const became = { argv: ['/opt/bin/kubelet', '--v=2'], executable: '/opt/bin/kubelet' };
   t.equal(planFor(await runningNode(files, became), policy).kind, 'change');
+  const named = { argv: ['/opt/hyperkube', '--v=2'], executable: '/opt/bin/kubelet' };
+  t.equal(planFor(await runningNode(files, named), policy).kind, 'change', 'also under its own name');
 
   const beside = { argv: ['/bin/sh', '/opt/hyperkube', 'kubelet', '--v=2'], executable: '/bin/sh' };
   t.same(codesOf(planFor(await runningNode(files, beside), policy)), ['UNIT_WRAPPED']);
