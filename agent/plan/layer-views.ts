@@ -1,5 +1,5 @@
 import { unite } from '../kubelet/allowlist.ts';
-import { classifyCommand } from '../kubelet/command.ts';
+import { classifyCommand, classifyProcess } from '../kubelet/command.ts';
 import { readKubeletConfig } from '../kubelet/config.ts';
 import { readAllowlistFlag } from '../kubelet/flag.ts';
 import { inForce } from '../kubelet/in-force.ts';
@@ -50,7 +50,10 @@ export function processView(observed: ObservedNode): LayerView {
   if (process === undefined || unit === undefined) {
     return unknown(unit?.mainPid === 0 ? 'no kubelet is running' : 'the kubelet process cannot be looked at');
   }
-  const program = process.argv[0] ?? '';
+  const [name = ''] = process.argv;
+  const isNamed = classifyCommand(name, process.argv).kind === 'kubelet';
+  // A script that became the kubelet may have kept its own name.
+  const program = !isNamed && classifyProcess(process).kind === 'kubelet' ? process.executable : name;
   const [started] = unit.execStart;
   if (
     started !== undefined &&
