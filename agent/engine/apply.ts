@@ -8,7 +8,7 @@ import type { NodePolicy } from '../policy/merge.ts';
 import type { Journal } from '../transaction/journal.ts';
 import { undisturbed } from './close.ts';
 import { inputsOf } from './inputs.ts';
-import { latchesAtOnce, latchOf } from './latch.ts';
+import { latchAfter, latchOf } from './latch.ts';
 import { type ObservationPorts, observeNode } from './observe.ts';
 import type { HostPorts, Report } from './ports.ts';
 import { finishInterrupted, type RecoveryOutcome } from './recover.ts';
@@ -136,16 +136,11 @@ export async function applyPolicy(
       return { kind: 'committed', planned, journal: result.journal, recovered };
     case 'refused':
       return { kind: 'refused', planned, problems: [result.problem], recovered };
-    case 'rolledBack':
-      if (latchesAtOnce(result.problem.code)) {
-        const { code, message } = result.problem;
-        const sinceMs = host.clock.now();
-        const transaction = result.journal.id;
-        await written(report, async () =>
-          host.state.writeLatch({ planHash, code, message, sinceMs, transaction }),
-        );
-      }
+    case 'rolledBack': {
+      const failed = await latchAfter(host.state, planHash, result);
+      if (failed !== undefined) await written(report, async () => host.state.writeLatch(failed));
       return { kind: 'rolledBack', planned, journal: result.journal, problem: result.problem, recovered };
+    }
     case 'broken':
       return { kind: 'broken', journal: result.journal, problem: result.problem, recovered };
     default:

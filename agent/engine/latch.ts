@@ -1,12 +1,7 @@
-import type { ErrorCode } from '../errors.ts';
+import type { ErrorCode, Problem } from '../errors.ts';
 import type { Latch } from '../host/latch.ts';
 import type { StateDirectory } from '../host/state-directory.ts';
 import type { Journal } from '../transaction/journal.ts';
-
-/** Verdicts of the kubelet itself: the same plan would fail again. */
-export function latchesAtOnce(code: ErrorCode): boolean {
-  return kubeletsVerdicts.has(code);
-}
 
 /**
  * Why this plan is not to be tried again; undefined when it may be. Nobody may have lived, or been able to see, why
@@ -30,6 +25,18 @@ export async function latchOf(
   };
 }
 
+/** The latch that a roll-back leaves behind: at once where the kubelet itself said no, else with the second in a row. */
+export async function latchAfter(
+  state: Pick<StateDirectory, 'readLatch' | 'history'>,
+  planHash: string,
+  { problem, journal }: { readonly problem: Problem; readonly journal: Journal },
+): Promise<Latch | undefined> {
+  const { code, message } = problem;
+  if (!kubeletsVerdicts.has(code)) return latchOf(state, planHash).catch(() => undefined);
+  return { planHash, code, message, sinceMs: journal.updatedAtMs, transaction: journal.id };
+}
+
+/** Verdicts of the kubelet itself: the same plan would fail again. */
 const kubeletsVerdicts: ReadonlySet<ErrorCode> = new Set([
   'PROOF_FAILED',
   'RESTART_FAILED',
