@@ -8,6 +8,9 @@ import { impossible, type Proposal, type Wanted } from './proposal.ts';
 /** Sorts behind every usual name, because the last ExecStart= wins. */
 export const dropInName = 'zz-kubelet-sysctl-agent.conf';
 
+/** Where systemd looks for units of the system; it gives the names of drop-ins with links of directories followed. */
+const unitDirectories = /^\/(etc|run|(usr\/)?lib|usr\/local\/lib)\/systemd\//;
+
 const header = `# Written by kubelet-sysctl-agent: the kubelet's own command line and one flag more.
 # Made anew when the command below it changes; "kubelet-sysctl-agent rollback" takes it away.
 `;
@@ -19,6 +22,13 @@ export function dropInPath(unitName: string): string {
 /** A drop-in of our own: ExecStart= reset, then the command as it is written below us, with the flag. */
 export function placeInDropIn(observed: ObservedNode, command: KubeletCommand, wanted: Wanted): Proposal {
   const path = dropInPath(observed.unit?.id ?? observed.unitName);
+  const linked = observed.unit?.dropInPaths.find((dropIn) => !unitDirectories.test(dropIn));
+  if (linked !== undefined) {
+    return impossible(
+      `systemd reads ${linked}: ${path.slice(0, path.lastIndexOf('/'))} is a link to that directory, which is somebody else's`,
+      'make it a directory of its own with a link to each file, or use another placement',
+    );
+  }
   const ours = observed.unitFiles.find((file) => file.path === path);
   const below = belowUs(observed, command, path);
   if (below === undefined)

@@ -105,3 +105,35 @@ void test('units that live outside of /etc get a drop-in, whatever their path lo
     t.same(codesOf(unit), ['PLACEMENT_IMPOSSIBLE']);
   }
 });
+
+void test('a directory of drop-ins that is a link to somewhere else is not written into', async (t) => {
+  const observed = await runningNode(
+    { [vendor]: '[Service]\nExecStart=/usr/bin/kubelet --v=2\n' },
+    // systemd names drop-ins with the links of directories followed.
+    { loaded: { dropInPaths: ['/opt/kubelet.d/10-restart.conf'] } },
+  );
+  const outcome = planFor({ ...observed, unreadable: [] }, policyOf(['net.core.somaxconn']));
+  t.same(codesOf(outcome), ['PLACEMENT_IMPOSSIBLE']);
+  t.match(outcome.kind === 'refused' && outcome.problems[0]?.message, /is a link to that directory/);
+});
+
+void test('a file that is read for other units as well is not edited for one of them', async (t) => {
+  const cases = [
+    ['kubelet@blue.service', '/etc/systemd/system/kubelet@.service'],
+    ['kubelet-main.service', '/etc/systemd/system/kubelet-.service.d/20-command.conf'],
+    ['kubelet.service', '/etc/systemd/system/service.d/20-command.conf'],
+  ] as const;
+  for (const [unit, holder] of cases) {
+    const text = '[Service]\nExecStart=\nExecStart=/usr/bin/kubelet --v=2\n';
+    const fragment = { [`/usr/lib/systemd/system/${unit}`]: '[Service]\nExecStart=/usr/bin/kubelet\n' };
+    const files = holder.endsWith('@.service') ? {} : fragment;
+    const observed = await runningNode({ ...files, [holder]: text }, { unit });
+    const plan = changeOf(planFor(observed, policyOf(['net.core.somaxconn'], { unit })));
+    t.same(
+      plan.files.map(({ path }) => path),
+      [`/etc/systemd/system/${unit}.d/zz-kubelet-sysctl-agent.conf`],
+      holder,
+    );
+    t.equal(plan.placement?.why, `${holder} is read for other units as well`);
+  }
+});
