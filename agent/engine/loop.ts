@@ -62,7 +62,10 @@ export class NodeLoop {
     };
     this.policy = new LoopPolicy(ports);
     this.memory = new DriftMemory(ports);
-    this.slot = new SlotKeeper(ports, tell);
+    this.slot = new SlotKeeper(ports, (event) => {
+      tell(event);
+      if (this.slot.halted) void this.showHalt();
+    });
     this.journal = new LoopJournal(ports, settings.dryRun);
     this.pods = new LoopPods(ports);
     this.voice = new LoopVoice(ports);
@@ -155,6 +158,12 @@ export class NodeLoop {
       default:
         return unreachable(action);
     }
+  }
+
+  /** At once: the next look may be a while off, and people want to know why a rollout stands still. */
+  private async showHalt(): Promise<void> {
+    this.voice.showState('halted');
+    await this.voice.reportState();
   }
 
   private async loadPolicy(): Promise<LoopEvent> {
