@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { enterAndRun, enterAndStart } from './enter.ts';
 import type { RunningCommand, RunOptions, RunResult } from './enter.ts';
-import { waitForInotify } from './inotify.ts';
+import { bootWithInotify } from './inotify.ts';
 import { inside } from './inside.ts';
 import { installLayout } from './layout.ts';
 import type { KubeletBinary, Layout } from './layout.ts';
@@ -231,7 +231,11 @@ export class TestNode {
 
   /** Boots, and waits for D-Bus and (where the layout has one that works) for the kubelet. */
   async boot(): Promise<void> {
-    if (this.real) await waitForInotify();
+    if (this.real) await bootWithInotify(async () => this.#boot());
+    else await this.#boot();
+  }
+
+  async #boot(): Promise<void> {
     this.#machine = await bootDisk(this.#disk, {
       binds: binds(this.#kubelet.path),
       // A container runtime gives each container a keyring, and (control groups 2) a filter of devices.
