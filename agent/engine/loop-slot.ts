@@ -33,9 +33,14 @@ export function endSeen({ wish, isWell, isBroken }: SeenForSlots): SlotEnd | und
   }
 }
 
+export interface SlotKeeperPorts extends Pick<LoopPorts, 'gate' | 'log'> {
+  readonly host: Pick<LoopPorts['host'], 'clock'>;
+  readonly publish: Pick<LoopPorts['publish'], 'slot'>;
+}
+
 /** This node's slot: asked for in the background, so that the node is watched while it waits. */
 export class SlotKeeper {
-  private readonly ports: Pick<LoopPorts, 'gate' | 'host' | 'log' | 'publish'>;
+  private readonly ports: SlotKeeperPorts;
   private readonly tell: (event: LoopEvent) => void;
   private open: { readonly abort: AbortController; readonly askedAtMs: number } | undefined;
   /** The last end that the gate was told; an earlier agent may have left a slot that nobody told of. */
@@ -44,7 +49,7 @@ export class SlotKeeper {
   /** The rollout is halted, as long as that is the last word. */
   halted = false;
 
-  constructor(ports: SlotKeeper['ports'], tell: (event: LoopEvent) => void) {
+  constructor(ports: SlotKeeperPorts, tell: (event: LoopEvent) => void) {
     this.ports = ports;
     this.tell = tell;
   }

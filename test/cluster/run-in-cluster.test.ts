@@ -15,9 +15,9 @@ const held = 'sysctl_agent_slot_held';
 
 void t.test('two agents in a cluster', { skip }, async (t) => {
   const api = await startApi();
-  t.teardown(api.close);
+  t.teardown(async () => api.close());
   const bridge = await bridgeTo(api);
-  t.teardown(bridge.close);
+  t.teardown(async () => bridge.close());
   const [first, second] = await Promise.all([
     newNode(t, api, bridge, ['with-flag:exit-at-once']),
     newNode(t, api, bridge, []),

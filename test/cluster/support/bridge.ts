@@ -90,20 +90,9 @@ net.createServer((one) => {
 
 async function selfSigned(directory: string): Promise<string> {
   const certificate = path.join(directory, 'cert.pem');
-  await execa('openssl', [
-    ...[
-      'req',
-      '-x509',
-      '-nodes',
-      '-days',
-      '1',
-      '-subj',
-      '/CN=stand-in',
-      '-addext',
-      'subjectAltName=IP:127.0.0.1',
-    ],
-    ...['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'],
-    ...['-keyout', path.join(directory, 'key.pem'), '-out', certificate],
-  ]);
+  const key = path.join(directory, 'key.pem');
+  const wanted = ['-subj', '/CN=stand-in', '-addext', 'subjectAltName=IP:127.0.0.1', '-days', '1'];
+  const made = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+  await execa('openssl', ['req', '-x509', ...wanted, ...made, '-keyout', key, '-out', certificate]);
   return readFile(certificate, 'utf8');
 }

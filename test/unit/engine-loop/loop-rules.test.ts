@@ -154,6 +154,22 @@ void test('a latched or refused change is not applied; a refused one is looked a
   t.end();
 });
 
+void test('who waits for pods looks again within a minute, however long it has waited', (t) => {
+  const waits: LoopEvent = {
+    kind: 'nodeSeen',
+    wish: 'refused',
+    subjects: ['kubelet'],
+    needsSlot: false,
+    waitsForPods: true,
+  };
+  const story = Array.from({ length: 20 }, (_, index) => [index * 60_000, waits] as const);
+  const last = walk(story, settled()).at(-1);
+  t.equal(last?.position.nodeDueAtMs, 20 * 60_000);
+  t.equal(last?.position.setbacks, 0);
+  t.equal(walk([[20 * 60_000, { kind: 'noticed' }]], last?.position).at(-1)?.action, 'lookAtNode');
+  t.end();
+});
+
 void test('the first rollout is no heal; three heals are a fight, and a new policy ends it', (t) => {
   let position =
     walk([
