@@ -67,7 +67,8 @@ function table(nodes: readonly FleetNode[], page: Page, nowMs: number): readonly
     [0, 12],
   ] as const) {
     const over = widths.reduce((sum, width) => sum + width + 2, -2) - page.width;
-    if (over > 0) widths[at] = Math.max(least, (widths[at] ?? 0) - over);
+    const wide = widths[at] ?? 0;
+    if (over > 0) widths[at] = Math.min(wide, Math.max(least, wide - over));
   }
   const line = (cells: readonly string[]): string =>
     cells
@@ -100,11 +101,11 @@ function slotLines({ nodes, slots }: Fleet, page: Page, nowMs: number): readonly
   );
   return [
     ...underWay.flatMap(({ holder, policy, since }) =>
-      wrap(`${holder} is at risk for policy ${policy} since ${age(since, nowMs)}`, page.width, '  > '),
+      wrap(`${holder} has been at risk for policy ${policy} for ${age(since, nowMs)}`, page.width, '  > '),
     ),
     ...failed.flatMap(({ holder, policy, failure, since }) =>
       wrap(
-        `${holder} failed (${failure ?? ''}) and keeps its slot of policy ${policy} since ${age(since, nowMs)}${messageOf(nodes, holder)}`,
+        `${holder} failed (${failure ?? ''}) and has kept its slot of policy ${policy} for ${age(since, nowMs)}${messageOf(nodes, holder)}`,
         page.width,
         '  ! ',
       ).map((each) => paint(page, 'red', each)),

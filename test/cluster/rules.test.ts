@@ -1,5 +1,6 @@
 import * as fc from 'fast-check';
 import t from 'tap';
+import { isCovered } from '../../agent/kubelet/allowlist.ts';
 import { eventsBetween } from '../../agent/cluster/events.ts';
 import {
   countForbidden,
@@ -62,6 +63,54 @@ void t.test(
     const present = { 'sysctl-agent.dev/web': 'aaaaaaaaaa', other: 'x' };
     t.strictSame(labelRemovals(question({ present, isCurrent: false })), { 'sysctl-agent.dev/web': null });
     t.strictSame(labelRemovals(question({ present })), {}, 'widened and proven: it is set, not removed');
+    t.end();
+  },
+);
+
+void t.test(
+  'a label never says more than the running kubelet allows, whatever changes in whatever order',
+  (t) => {
+    const all = ['net.core.somaxconn', 'net.core.*', 'net.ipv4.tcp_tw_reuse', 'kernel.msgmax'];
+    const hashOf = (entries: readonly string[]): string =>
+      all.reduce((hash, entry) => hash + (entries.includes(entry) ? '1' : '0'), '').padEnd(10, '0');
+    const allows = (process: readonly string[], entries: readonly string[]): boolean =>
+      entries.every((entry) => isCovered(process, entry));
+    const lists = fc.subarray(all);
+    const states = fc.constantFrom(
+      'converged',
+      'drifted',
+      'waitingForSlot',
+      'applying',
+      'refused',
+      'latched',
+    );
+    fc.assert(
+      fc.property(lists, lists, lists, states, fc.boolean(), (process, old, next, state, isWhole) => {
+        const drift = driftWith({
+          entries: process,
+          missing: next.filter((entry) => !isCovered(process, entry)),
+          extra: isWhole ? process.filter((entry) => !isCovered(next, entry)) : [],
+        });
+        const key = 'sysctl-agent.dev/web';
+        const policies = [{ name: 'web', hash: hashOf(next), entries: next }];
+        // The label of before was true: the process allowed it when it was set, and has not been restarted since.
+        const present = allows(process, old) ? { [key]: hashOf(old) } : {};
+        const asked = question({ present, policies, state, drift });
+        const told = labelChanges(asked)[key];
+        const after = told === undefined ? present[key] : (told ?? undefined);
+        if (after === hashOf(next) && after !== present[key]) {
+          t.ok(allows(process, next), 'proven');
+          t.ok(['converged', 'drifted'].includes(state), 'and no change is open');
+        }
+        const isNarrowing = (drift.layers[2]?.extra ?? []).length > 0;
+        if (isNarrowing && hashOf(old) !== hashOf(next))
+          t.equal(after, undefined, 'narrowing: unlabelled first');
+        if (isNarrowing && hashOf(old) !== hashOf(next) && key in present)
+          t.equal(labelRemovals(asked)[key], null, 'at the latest before the restart');
+        if (!isNarrowing && !allows(process, next) && hashOf(old) !== hashOf(next))
+          t.equal(after, present[key], 'widening: what the old label says still holds');
+      }),
+    );
     t.end();
   },
 );
