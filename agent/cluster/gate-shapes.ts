@@ -1,15 +1,4 @@
-/** As engine/gate.ts has it; kept here too, for imports point down. */
-export interface GateRequest {
-  readonly unit: string;
-  readonly planHash: string;
-  readonly maxUnavailable: number;
-  readonly maxFailed: number;
-  readonly policies: readonly string[];
-}
-
-export type GateGrant =
-  | { readonly kind: 'granted'; readonly slot: string | undefined }
-  | { readonly kind: 'halted'; readonly by: string; readonly reason: string };
+export type { Grant as GateGrant, SlotRequest as GateRequest } from '../engine/gate.ts';
 
 /** What this node's slots look like at a moment, for its status. */
 export type SlotView =

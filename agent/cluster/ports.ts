@@ -1,3 +1,4 @@
+import type { LoopLog } from '../engine/loop-ports.ts';
 import type { ApiClient, ApiClock } from './api-client.ts';
 
 /** What everything in this folder that talks to the API server needs. */
@@ -9,9 +10,4 @@ export interface ClusterPorts {
   readonly log: ClusterLog;
 }
 
-export type ClusterLog = (
-  level: 'debug' | 'info' | 'warn' | 'error',
-  event: string,
-  fields: Readonly<Record<string, unknown>>,
-  message: string,
-) => void;
+export type ClusterLog = LoopLog;
