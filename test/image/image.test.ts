@@ -95,6 +95,7 @@ void t.test('the image', { skip, timeout: 300_000 }, async (t) => {
     t.strictSame(other.sort(), [
       'etc/group',
       'etc/passwd',
+      'usr/bin/kubelet-sysctl-agent',
       'usr/bin/nsenter',
       'usr/lib/kubelet-sysctl-agent/kubelet-sysctl-agent.cjs',
       'usr/local/bin/node',
