@@ -36,7 +36,8 @@ export function restartProblems(
       `systemd has a job queued for ${unit.id}`,
       'wait until it is done, then try again',
     );
-  if (unit.nRestarts > 0 && upForMs < settledAfterMs) {
+  // A negative age is that of a clock which was set back: it says nothing, and would refuse until the clock catches up.
+  if (unit.nRestarts > 0 && upForMs >= 0 && upForMs < settledAfterMs) {
     say(
       'UNIT_UNSTABLE',
       `systemd restarted ${unit.id} ${unit.nRestarts} times, the last time ${Math.round(upForMs / 1000)} s ago`,

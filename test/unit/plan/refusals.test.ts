@@ -44,6 +44,12 @@ const cases: readonly [title: string, codes: readonly ErrorCode[], files: Files,
     { [unit]: plain },
     { loaded: { nRestarts: 3, mainStartedAtMs: nowMs - 5_000 } },
   ],
+  [
+    'nothing, of a kubelet whose last start lies ahead of a clock that was set back',
+    [],
+    { [unit]: plain },
+    { loaded: { nRestarts: 3, mainStartedAtMs: nowMs + 3_600_000 } },
+  ],
   ['a job in the queue', ['UNIT_JOB_QUEUED'], { [unit]: plain }, { loaded: { jobQueued: true } }],
   [
     'edits that systemd has not read',
