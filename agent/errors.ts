@@ -68,6 +68,7 @@ export const errorCodes = [
   // the cluster
   'API_UNREACHABLE',
   'API_REFUSED',
+  'ROLLOUT_HALTED',
   'KUBECONFIG_UNUSABLE',
   // the rest
   'USAGE',

@@ -63,6 +63,15 @@ function contextOf(env: NodeJS.ProcessEnv): CliContext {
         random: Math.random,
         agentVersion: typeof AGENT_VERSION === 'undefined' ? 'dev' : AGENT_VERSION,
       }),
+    connectSlots: async (options) =>
+      (await import('./cluster/connect-slots.ts')).connectSlots({
+        ...options,
+        env,
+        clock: systemClock,
+        random: Math.random,
+        nodeName: env['KSA_NODE_NAME'] || env['NODE_NAME'] || hostname(),
+        agentVersion: typeof AGENT_VERSION === 'undefined' ? 'dev' : AGENT_VERSION,
+      }),
     connectFleet: async (options) =>
       (await import('./cluster/connect-fleet.ts')).connectFleet({
         ...options,

@@ -1,8 +1,10 @@
+import type { SlotConnection } from '../cluster/connect-slots.ts';
 import { applyPolicy, type ApplyOutcome } from '../engine/apply.ts';
 import { applyToImage, type ImageOutcome } from '../engine/apply-image.ts';
 import { unreachable } from '../errors.ts';
 import type { NodePolicy } from '../policy/merge.ts';
 import type { NodeConnection } from '../wire.ts';
+import { permitBySlot, settleSlot } from './apply-slots.ts';
 import { type CliContext, writeLines } from './context.ts';
 import { type ExitCode, exitCodes } from './exit-codes.ts';
 import { jsonHead, type JsonObject, writeJson } from './json.ts';
@@ -16,20 +18,40 @@ import { renderApplied, renderImage } from './render-outcome.ts';
 import type { StepRecord } from './steps.ts';
 import { underLock } from './under-lock.ts';
 
-export type ApplyArguments = OutputOptions & RootOptions & PolicyOptions & ForceOptions;
+export type ApplyArguments = OutputOptions &
+  RootOptions &
+  PolicyOptions &
+  ForceOptions & {
+    /** One node of a fleet, which waits for its turn. */
+    readonly slots?: boolean;
+  };
 
 /** `apply`: carries the plan out, once, and waits for the verdict. */
 export async function apply(context: CliContext, options: ApplyArguments): Promise<ExitCode> {
-  const loaded = await loadPolicy(options);
-  if (!loaded.ok) return refuse(context, 'apply', options.output, loaded.problems);
-  const node = await context.connectNode({ root: options.root });
+  const slots = options.slots === true ? await connectSlots(context) : undefined;
   try {
-    return node.observation.systemd === undefined
-      ? await toImage(context, node, loaded.policy, options)
-      : await toNode(context, node, loaded.policy, options);
+    const nodeLabels = options.nodeLabels ?? slots?.node.labels;
+    const loaded = await loadPolicy({ ...options, ...(nodeLabels === undefined ? {} : { nodeLabels }) });
+    if (!loaded.ok) return refuse(context, 'apply', options.output, loaded.problems);
+    const node = await context.connectNode({ root: options.root });
+    try {
+      return node.observation.systemd === undefined
+        ? await toImage(context, node, loaded.policy, options)
+        : await toNode(context, node, loaded.policy, options, slots);
+    } finally {
+      await node.close();
+    }
   } finally {
-    await node.close();
+    slots?.close();
   }
+}
+
+async function connectSlots(context: CliContext): Promise<SlotConnection> {
+  return context.connectSlots({
+    warn: (message) => {
+      writeLines(context.stderr, [message]);
+    },
+  });
 }
 
 async function toNode(
@@ -37,17 +59,26 @@ async function toNode(
   node: NodeConnection,
   policy: NodePolicy,
   options: ApplyArguments,
+  slots: SlotConnection | undefined,
 ): Promise<ExitCode> {
   const progress = await openProgress(context, options);
-  const outcome = await underLock(context, node, progress, async (host) =>
-    applyPolicy(host, node.observation, {
+  const say = (line: string): void => {
+    if (options.output === 'text') writeLines(context.stdout, [line]);
+  };
+  // The lock first: who holds it is the only one to use, or to give back, the slots of this node.
+  const outcome = await underLock(context, node, progress, async (host) => {
+    const ended = await applyPolicy(host, node.observation, {
       policy,
       force: options.force ?? [],
       requestedBy: context.requestedBy,
+      ...(slots === undefined ? {} : { permit: permitBySlot(slots, policy, context.signal, say) }),
       report: progress.report,
       signal: context.signal,
-    }),
-  );
+    });
+    // What ended without a verdict keeps its slot: nobody knows how the node stands.
+    if (slots !== undefined) await settleSlot(slots, ended, context.signal);
+    return ended;
+  });
   const exitCode = codeOf(outcome);
   if (options.output === 'json') writeJson(context, applyJson(context, outcome, exitCode, progress.steps));
   else {

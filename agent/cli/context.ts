@@ -1,5 +1,6 @@
 import type { ClusterConnection, ClusterOptions } from '../cluster/connect.ts';
 import type { FleetConnection, FleetOptions } from '../cluster/connect-fleet.ts';
+import type { SlotConnection, SlotConnectionOptions } from '../cluster/connect-slots.ts';
 import type { Clock } from '../host/clock.ts';
 import type { Commands } from '../host/commands.ts';
 import type { ReviewScrape } from '../metrics/authorization.ts';
@@ -39,6 +40,8 @@ export interface CliContext {
   scrapeReviews(): Promise<ReviewScrape>;
   /** Whether `run` would find policies in a cluster. */
   readonly inCluster: boolean;
+  /** @throws AgentError API_UNREACHABLE outside of a cluster. */
+  connectSlots(options: Pick<SlotConnectionOptions, 'warn'>): Promise<SlotConnection>;
   connectFleet(options: Pick<FleetOptions, 'kubeconfig' | 'context' | 'namespace'>): Promise<FleetConnection>;
 }
 

@@ -105,7 +105,14 @@ function buildProgram(context: CliContext, run: Run): Command {
         ),
       ),
     ),
-  ).action(action(async () => (await import('./apply.ts')).apply));
+  )
+    .addOption(
+      switched(
+        '--slots',
+        'in a pod: wait for a slot of the rollout, and select policies by the labels of the Node',
+      ),
+    )
+    .action(action(async () => (await import('./apply.ts')).apply));
 
   withForce(
     withRoot(

@@ -17,6 +17,8 @@ export interface SlotGate {
   settle(end: SlotEnd): Promise<void>;
   holds(): boolean;
   view(): SlotView;
+  /** Waits until the API server has heard every end, however long that takes; returns at once when the gate is closed. */
+  settled(): Promise<void>;
   close(): void;
 }
 
@@ -265,6 +267,7 @@ export function slotGate(options: SlotGateOptions): SlotGate {
     },
     holds: () => view.kind === 'held' || made.size > 0 || (own?.length ?? 0) > 0,
     view: () => view,
+    settled: async () => settling,
     close: () => {
       closed.abort(new Error('the gate was closed'));
       stopFollowing();

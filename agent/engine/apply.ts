@@ -18,6 +18,11 @@ export interface ApplyRequest {
   readonly policy: NodePolicy;
   readonly force: readonly ForceableCode[];
   readonly requestedBy: string;
+  /**
+   * Asked before the kubelet is restarted; problems refuse the change. It may wait for as long as it likes: afterwards
+   * everything is looked at anew.
+   */
+  readonly permit?: (plan: Plan, planHash: string) => Promise<readonly Problem[]>;
   readonly report: Report;
   readonly signal: AbortSignal;
 }
@@ -114,6 +119,13 @@ export async function applyPolicy(
       next: 'change the policy or the node, or try it once more with --force PLAN_LATCHED',
     };
     return { kind: 'refused', planned, problems: [problem], recovered };
+  }
+
+  const { permit, ...permitted } = request;
+  if (permit !== undefined && outcome.plan.restart) {
+    const problems = await permit(outcome.plan, planHash);
+    if (problems.length > 0) return { kind: 'refused', planned, problems, recovered };
+    return { ...(await applyPolicy(host, ports, permitted)), recovered };
   }
 
   const result = await runTransaction(

@@ -74,10 +74,11 @@ void t.test('the Job gives up on the verdicts that the same again would not chan
     podFailurePolicy: { rules: readonly { action: string; onExitCodes?: { values: readonly number[] } }[] };
   };
   const { refused, rolledBack, needsPerson, usage } = exitCodes;
-  t.match(podFailurePolicy.rules[0], {
-    action: 'FailJob',
-    onExitCodes: { values: [refused, rolledBack, needsPerson, usage] },
-  });
+  t.match(podFailurePolicy.rules, [
+    // A drained pod ends with 3 or 4 too, and says nothing of the node: the first rule that matches counts.
+    { action: 'Ignore' },
+    { action: 'FailJob', onExitCodes: { values: [refused, rolledBack, needsPerson, usage] } },
+  ]);
 });
 
 void t.test('every image is the one that scripts/image builds for this version', async (t) => {
@@ -97,7 +98,7 @@ void t.test('the program knows every argument that the manifests give it', { ski
 });
 
 void t.test('no role grants more than it lists', async (t) => {
-  const rules = readManifests('base/rbac.yaml').flatMap(
+  const rules = [...readManifests('base/rbac.yaml'), ...readManifests('parts/job/slots.yaml')].flatMap(
     (object) => (object['rules'] ?? []) as readonly Rule[],
   );
   t.ok(rules.length > 5);
@@ -118,7 +119,7 @@ void t.test('no role grants more than it lists', async (t) => {
 });
 
 void t.test('without the API there is no token, no role and no webhook', { skip }, async (t) => {
-  for (const directory of ['overlays/file-only', 'jobs']) {
+  for (const directory of ['overlays/file-only']) {
     const objects = await render(directory);
     const kinds = new Set(objects.map(({ kind }) => kind));
     t.strictSame(
@@ -129,7 +130,6 @@ void t.test('without the API there is no token, no role and no webhook', { skip 
     for (const object of objects.filter(({ kind }) => kind === 'DaemonSet'))
       t.equal(podSpec(object).automountServiceAccountToken, false);
   }
-  t.equal(podSpec(job).automountServiceAccountToken, false);
 });
 
 void t.test('the overlays keep what they do not change', { skip }, async (t) => {

@@ -39,6 +39,11 @@ export class ClusterNode {
     this.#command = await this.node.spawn(command, { env: this.#env });
   }
 
+  /** Another command of the agent, in the same pod as it were. */
+  async once(...args: readonly string[]): Promise<RunningCommand> {
+    return this.node.spawn(this.node.agentCommand(args), { env: { ...this.#env, KSA_NODE_NAME: this.name } });
+  }
+
   /** Ends the agent by a signal; gives its exit code and how long it took. */
   async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<{ readonly code: number; readonly tookMs: number }> {
     const began = performance.now();

@@ -48,6 +48,7 @@ export async function run(argv: readonly string[], replaced: Partial<CliContext>
     inCluster: false,
     connectCluster: async () => Promise.resolve(undefined),
     scrapeReviews: async () => Promise.reject(new AgentError('API_UNREACHABLE', 'no cluster in this test')),
+    connectSlots: async () => Promise.reject(new AgentError('API_UNREACHABLE', 'no cluster in this test')),
     connectFleet: async () => Promise.reject(new AgentError('API_UNREACHABLE', 'no cluster in this test')),
     connectNode: async (options) => {
       if (options.root !== '/') return connectNode(options);

@@ -1,0 +1,58 @@
+import { unlessAborted } from '../cluster/races.ts';
+import type { SlotConnection } from '../cluster/connect-slots.ts';
+import type { ApplyOutcome, ApplyRequest } from '../engine/apply.ts';
+import { unreachable } from '../errors.ts';
+import type { NodePolicy } from '../policy/merge.ts';
+import type { SlotEnd } from '../rollout/slot-rules.ts';
+
+/** Waits for a slot of every policy; a halted rollout refuses the change. `tell` gets the one line about the wait. */
+export function permitBySlot(
+  { gate }: SlotConnection,
+  policy: NodePolicy,
+  signal: AbortSignal,
+  tell: (line: string) => void,
+): NonNullable<ApplyRequest['permit']> {
+  return async (plan, planHash) => {
+    const { rollout, names: policies } = policy;
+    tell(`Waiting for a slot: at most ${rollout.maxUnavailable} at risk for ${policies.join(', ')}.`);
+    const { maxUnavailable, maxFailed } = rollout;
+    const request = { unit: plan.unit, planHash, maxUnavailable, maxFailed, policies };
+    const grant = await gate.acquire(request, signal).catch((error: unknown) => {
+      if (signal.aborted) return undefined;
+      throw error;
+    });
+    if (grant === undefined)
+      return [{ code: 'INTERRUPTED', message: 'stopped by a signal in the wait for a slot' }];
+    if (grant.kind === 'granted') return [];
+    return [
+      {
+        code: 'ROLLOUT_HALTED',
+        message: grant.reason,
+        next: `look at ${grant.by} first; applying there with success, or deleting its Lease, lets the rollout go on`,
+      },
+    ];
+  };
+}
+
+/** Frees the slot or marks it failed, and waits until the API server knows, or until a signal says that nobody waits. */
+export async function settleSlot(
+  { gate }: SlotConnection,
+  outcome: ApplyOutcome,
+  signal: AbortSignal,
+): Promise<void> {
+  await gate.settle(slotEndOf(outcome));
+  if (!signal.aborted) await unlessAborted(gate.settled(), signal).catch(() => undefined);
+}
+
+function slotEndOf({ kind }: ApplyOutcome): SlotEnd {
+  switch (kind) {
+    case 'committed':
+    case 'converged':
+    case 'refused':
+    case 'rolledBack':
+    case 'broken':
+      return kind;
+    default:
+      return unreachable(kind);
+  }
+}
