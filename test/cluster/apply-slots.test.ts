@@ -51,7 +51,11 @@ void t.test('one-shot applies respect the slots', { skip }, async (t) => {
   await t.test('while one node is at risk another waits, and goes on by itself', async (t) => {
     const first = await bad.once(
       'apply',
-      ...['--allow', 'net.core.somaxconn,net.ipv4.tcp_tw_reuse', '--probation', '6s', '--slots'],
+      '--allow',
+      'net.core.somaxconn,net.ipv4.tcp_tw_reuse',
+      '--probation',
+      '6s',
+      '--slots',
     );
     await waitFor(async () => (await slotsOf(api)).length === 1, { what: 'the slot to be taken' });
     const second = await apply(good);
@@ -72,7 +76,11 @@ void t.test('one-shot applies respect the slots', { skip }, async (t) => {
     t.notMatch(stdout, 'Waiting for a slot');
     const first = await bad.once(
       'apply',
-      ...['--allow', 'net.core.somaxconn,kernel.sem', '--probation', '5s', '--slots'],
+      '--allow',
+      'net.core.somaxconn,kernel.sem',
+      '--probation',
+      '5s',
+      '--slots',
     );
     await waitFor(async () => (await slotsOf(api)).length === 1, { what: 'the slot to be taken' });
     const waits = await good.once('apply', '--allow', 'net.core.somaxconn,kernel.sem', '--slots');
