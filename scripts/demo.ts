@@ -17,7 +17,8 @@ else if (unavailable === undefined) await onThrowAwayNode();
 else onDirectory(unavailable);
 
 async function onThrowAwayNode(): Promise<void> {
-  tell('A throw-away node boots: real systemd, and a stand-in kubelet in the layout of IBM Cloud Private.');
+  const kubelet = process.env['KUBELET'] ? 'the real kubelet that KUBELET names' : 'a stand-in kubelet';
+  tell(`A throw-away node boots: real systemd, and ${kubelet} in the layout of IBM Cloud Private.`);
   const node = await bootNode({ layout });
   try {
     await shell(node, ['systemctl', 'is-active', 'kubelet']);
