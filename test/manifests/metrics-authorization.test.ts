@@ -1,44 +1,12 @@
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import t from 'tap';
-import { type Manifest, manifests, nameOf, render, whyNoKustomize } from './support/documents.ts';
+import { nameOf, only, render, whyNoKustomize } from './support/documents.ts';
+import { withComponent } from './support/overlay.ts';
 import { complaints } from './support/schema.ts';
-
-interface Teardown {
-  teardown(dispose: () => void): unknown;
-}
 
 const skip = (await whyNoKustomize()) ?? false;
 
-/** An overlay as an admin writes it: one of ours, and the component. */
-function withComponent(t: Teardown, overlay: string): string {
-  const home = mkdtempSync(path.join(tmpdir(), 'overlay-'));
-  t.teardown(() => {
-    rmSync(home, { recursive: true, force: true });
-  });
-  cpSync(manifests, path.join(home, 'manifests'), { recursive: true });
-  const own = path.join(home, 'manifests/overlays/own');
-  mkdirSync(own);
-  writeFileSync(
-    path.join(own, 'kustomization.yaml'),
-    `apiVersion: kustomize.config.k8s.io/v1beta1
-kind: Kustomization
-resources: [../../${overlay}]
-components: [../../components/metrics-authorization]
-`,
-  );
-  return path.relative(manifests, own);
-}
-
-function only(objects: readonly Manifest[], kind: string): Manifest {
-  const [found, ...more] = objects.filter((object) => object.kind === kind);
-  if (found === undefined || more.length > 0) throw new Error(`not exactly one ${kind}`);
-  return found;
-}
-
 void t.test('the component keeps the metrics from strangers and the probes open', { skip }, async (t) => {
-  const objects = await render(withComponent(t, 'overlays/prometheus-operator'));
+  const objects = await render(withComponent(t, 'overlays/prometheus-operator', 'metrics-authorization'));
   t.match(only(objects, 'DaemonSet'), {
     spec: {
       template: {
@@ -80,7 +48,7 @@ void t.test('the component keeps the metrics from strangers and the probes open'
 
 void t.test('it goes with every form of the DaemonSet that has an API server', { skip }, async (t) => {
   for (const overlay of ['base', 'overlays/hardened', 'overlays/before-1.30']) {
-    const objects = await render(withComponent(t, overlay));
+    const objects = await render(withComponent(t, overlay, 'metrics-authorization'));
     const known = objects.filter(({ apiVersion }) => !apiVersion.startsWith('sysctl-agent.dev/'));
     t.strictSame(await complaints(known), [], overlay);
     t.ok(
