@@ -12,10 +12,7 @@ export function afterScrapes(tidy: () => void, { most, quietMs }: AfterScrapes):
   return () => {
     count += 1;
     if (count < most) return;
-    if (timer !== undefined) {
-      timer.refresh();
-      return;
-    }
+    clearTimeout(timer);
     timer = setTimeout(() => {
       timer = undefined;
       count = 0;
