@@ -68,6 +68,8 @@ void t.test('an agent’s token on a real API server', { skip, timeout: 300_000 
   for (const file of [
     'parts/namespace/namespace.yaml',
     'parts/agent/service-account.yaml',
+    'parts/job/service-account.yaml',
+    'parts/job/slots.yaml',
     'crds/nodesysctlpolicy.yaml',
     'crds/nodesysctlstatus.yaml',
     'base/rbac.yaml',
@@ -93,20 +95,21 @@ void t.test('an agent’s token on a real API server', { skip, timeout: 300_000 
       },
     });
 
-  const tokens = `/api/v1/namespaces/${namespace}/serviceaccounts/kubelet-sysctl-agent/token`;
-  const tokenOf = async (spec: object): Promise<string> => {
-    const { body } = await admin('POST', tokens, {
+  const tokensOf = (account: string): string =>
+    `/api/v1/namespaces/${namespace}/serviceaccounts/${account}/token`;
+  const tokenOf = async (spec: object, account = 'kubelet-sysctl-agent'): Promise<string> => {
+    const { body } = await admin('POST', tokensOf(account), {
       apiVersion: 'authentication.k8s.io/v1',
       kind: 'TokenRequest',
       spec,
     });
     return (body['status'] as { token: string }).token;
   };
-  const agentOn = async (node: string): Promise<Ask> => {
-    const name = `agent-${node}`;
+  const agentOn = async (node: string, account = 'kubelet-sysctl-agent'): Promise<Ask> => {
+    const name = `${account}-${node}`;
     const spec = {
       nodeName: node,
-      serviceAccountName: 'kubelet-sysctl-agent',
+      serviceAccountName: account,
       containers: [{ name: 'agent', image: 'agent' }],
     };
     const made = await admin('POST', `/api/v1/namespaces/${namespace}/pods`, {
@@ -116,9 +119,10 @@ void t.test('an agent’s token on a real API server', { skip, timeout: 300_000 
       spec,
     });
     t.equal(made.status, 201, made.message);
-    return asking(await tokenOf({ boundObjectRef: { kind: 'Pod', apiVersion: 'v1', name } }));
+    return asking(await tokenOf({ boundObjectRef: { kind: 'Pod', apiVersion: 'v1', name } }, account));
   };
   const agent = await agentOn('node-a');
+  const job = await agentOn('node-a', 'kubelet-sysctl-job');
   const unbound = asking(await tokenOf({}));
 
   const label = async (who: Ask, node: string, labels: object): Promise<Answer> =>
@@ -164,6 +168,16 @@ void t.test('an agent’s token on a real API server', { skip, timeout: 300_000 
     );
     const over = await agent('PATCH', `${lease}/slot.web.2`, { spec: { holderIdentity: 'node-a' } }, merge);
     t.equal(over.status, 200, 'one whose node is gone can be taken over, under its own name');
+  });
+
+  void t.test('a Job holds slots for its own node only, and may do nothing else', async (t) => {
+    t.equal((await job('GET', '/api/v1/nodes/node-a')).status, 200);
+    t.equal((await job('POST', lease, slot('slot.job.0', 'node-b'))).status, 403);
+    t.equal((await job('POST', lease, slot('slot.job.0', 'node-a'))).status, 201);
+    t.equal((await job('DELETE', `${lease}/slot.job.0`)).status, 200);
+    t.equal((await label(job, 'node-a', { 'sysctl-agent.dev/web': 'abc' })).status, 403);
+    t.equal((await job('GET', '/api/v1/pods')).status, 403);
+    t.equal((await job('GET', `/api/v1/namespaces/${namespace}/secrets`)).status, 403);
   });
 
   void t.test('writes the status of its own node only, by apply as it does', async (t) => {
@@ -224,7 +238,7 @@ void t.test('an agent’s token on a real API server', { skip, timeout: 300_000 
       ['PATCH', '/api/v1/nodes/node-a/status'],
       ['GET', '/api/v1/nodes/node-a/proxy/pods'],
       ['POST', `/api/v1/namespaces/${namespace}/pods`],
-      ['POST', tokens],
+      ['POST', tokensOf('kubelet-sysctl-agent')],
       ['POST', '/apis/sysctl-agent.dev/v1alpha1/nodesysctlpolicies'],
       ['GET', '/apis/coordination.k8s.io/v1/namespaces/kube-system/leases'],
       ['POST', '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings'],
