@@ -94,3 +94,20 @@ void test('the file that holds the command is edited, be it the unit or a drop-i
     '[Service]\nEnvironment="A=--v=2"\nExecStart=\nExecStart=/usr/bin/kubelet $A --allowed-unsafe-sysctls=net.core.somaxconn\n',
   );
 });
+
+void test('to remove the flag where the file it hides has entries of its own is refused, and they are named', async (t) => {
+  const files = {
+    [path]: '[Service]\nExecStart=/usr/bin/kubelet --config=/k.yaml --allowed-unsafe-sysctls=kernel.sem\n',
+    '/k.yaml': 'kind: KubeletConfiguration\nallowedUnsafeSysctls: [kernel.msgmax]\n',
+  };
+  const outcome = planFor(await runningNode(files), {
+    ...policyOf(entries),
+    existing: 'Remove',
+    allowedUnsafeSysctls: [],
+  });
+  t.match(outcome.kind === 'refused' ? outcome.problems[0] : {}, {
+    code: 'PLACEMENT_IMPOSSIBLE',
+    message: /kernel\.msgmax of \/k\.yaml, which the flag hides now, would be in force again$/,
+    next: /take the entries out of \/k\.yaml first/,
+  });
+});
