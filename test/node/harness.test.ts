@@ -99,7 +99,9 @@ void test('a node can lose its bus, its free space and the right to write', { sk
 void test('a command can be killed in the node, and a late one fails', { skip }, async (t) => {
   const node = await bootNode({ layout: 'masked', kubelet: 'standin' }, t);
   const sleeping = await node.spawn(['sleep', 'infinity']);
-  t.match(await node.exec(['pgrep', '-c', 'sleep']), { code: 0, stdout: '1\n' });
+  await node.waitFor(async () => (await node.exec(['pgrep', '-c', 'sleep'])).stdout === '1\n', {
+    what: 'the command to run in the node',
+  });
   sleeping.kill();
   t.equal((await sleeping.result).code, 137);
   t.match(await node.exec(['pgrep', '-c', 'sleep']), { code: 1, stdout: '0\n' });

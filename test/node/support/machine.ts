@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { execa, execaSync } from 'execa';
 import { makeCgroups, removeCgroups } from './cgroup.ts';
 import { childrenOf, identify, isNamespaceInit, isRunning, killProcess } from './processes.ts';
@@ -36,9 +36,12 @@ export function makeDisk(home: string, name: string, lower: string, sizeMiB: num
 /** Unmounts and removes a disk, also a half-made one. The node must be gone. */
 export function removeDisk(home: string): void {
   const disk = join(home, 'disk');
-  for (const mount of [join(disk, 'root'), disk]) {
+  // nspawn from 254 on mounts the last one on this machine, and does not come to unmount it when it is killed.
+  const exported = join('/run/systemd/nspawn/unix-export', basename(home));
+  for (const mount of [join(disk, 'root'), disk, exported]) {
     while (isMounted(mount)) execaSync('umount', ['-l', mount]);
   }
+  rmSync(exported, { recursive: true, force: true });
   rmSync(home, { recursive: true, force: true });
 }
 
