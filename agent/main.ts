@@ -32,6 +32,10 @@ function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
 }
 
 function contextOf(env: NodeJS.ProcessEnv): CliContext {
+  const nodeName = env['KSA_NODE_NAME'] || env['NODE_NAME'] || hostname();
+  const agentVersion = typeof AGENT_VERSION === 'undefined' ? 'dev' : AGENT_VERSION;
+  /** What every connection to an API server is made with. */
+  const client = { env, clock: systemClock, random: Math.random, agentVersion };
   return {
     stdout: sinkOf(process.stdout, env),
     stderr: sinkOf(process.stderr, env),
@@ -40,46 +44,21 @@ function contextOf(env: NodeJS.ProcessEnv): CliContext {
     holdSignals: () => {
       signalsHeld = true;
     },
-    agentVersion: typeof AGENT_VERSION === 'undefined' ? 'dev' : AGENT_VERSION,
-    nodeName: env['KSA_NODE_NAME'] || env['NODE_NAME'] || hostname(),
+    agentVersion,
+    nodeName,
     requestedBy: env['KSA_REQUESTED_BY'] || (env['SUDO_USER'] ? `${env['SUDO_USER']} (sudo)` : userName()),
     commands: async () => (await import('./host/commands.ts')).systemCommands,
     connectNode: async (options) => (await import('./wire.ts')).connectNode(options),
     inCluster: isInCluster(env),
     connectCluster: async (options) =>
       isInCluster(env)
-        ? (await import('./cluster/connect.ts')).connectCluster({
-            ...options,
-            env,
-            clock: systemClock,
-            nodeName: env['KSA_NODE_NAME'] || env['NODE_NAME'] || hostname(),
-            agentVersion: typeof AGENT_VERSION === 'undefined' ? 'dev' : AGENT_VERSION,
-          })
+        ? (await import('./cluster/connect.ts')).connectCluster({ ...client, nodeName, ...options })
         : undefined,
-    scrapeReviews: async () =>
-      (await import('./cluster/authorizer.ts')).scrapeReviews({
-        env,
-        clock: systemClock,
-        random: Math.random,
-        agentVersion: typeof AGENT_VERSION === 'undefined' ? 'dev' : AGENT_VERSION,
-      }),
+    scrapeReviews: async () => (await import('./cluster/authorizer.ts')).scrapeReviews(client),
     connectSlots: async (options) =>
-      (await import('./cluster/connect-slots.ts')).connectSlots({
-        ...options,
-        env,
-        clock: systemClock,
-        random: Math.random,
-        nodeName: env['KSA_NODE_NAME'] || env['NODE_NAME'] || hostname(),
-        agentVersion: typeof AGENT_VERSION === 'undefined' ? 'dev' : AGENT_VERSION,
-      }),
+      (await import('./cluster/connect-slots.ts')).connectSlots({ ...client, nodeName, ...options }),
     connectFleet: async (options) =>
-      (await import('./cluster/connect-fleet.ts')).connectFleet({
-        ...options,
-        env,
-        clock: systemClock,
-        random: Math.random,
-        agentVersion: typeof AGENT_VERSION === 'undefined' ? 'dev' : AGENT_VERSION,
-      }),
+      (await import('./cluster/connect-fleet.ts')).connectFleet({ ...client, ...options }),
   };
 }
 

@@ -1,7 +1,7 @@
 import { AgentError } from '../errors.ts';
 import type { ReviewScrape } from '../metrics/authorization.ts';
 import { type ApiClient, type ApiClock, connectApi } from './api-client.ts';
-import { type ApiTarget, inClusterPlace, inClusterTarget } from './credentials.ts';
+import { type ApiTarget, inCluster } from './credentials.ts';
 import { field, list, text } from './objects.ts';
 
 export interface ReviewOptions {
@@ -20,9 +20,7 @@ export interface ReviewOptions {
  */
 export function scrapeReviews(options: ReviewOptions): ReviewScrape {
   const { clock, random, agentVersion } = options;
-  const place = inClusterPlace(options.env);
-  const target =
-    options.target ?? (place === undefined ? undefined : inClusterTarget(place, () => clock.monotonic()));
+  const target = options.target ?? inCluster(options.env, clock)?.target;
   if (target === undefined)
     throw new AgentError('API_UNREACHABLE', 'no API server: KUBERNETES_SERVICE_HOST is not set');
   const client = connectApi({

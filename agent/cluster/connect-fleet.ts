@@ -1,5 +1,5 @@
 import { type ApiClient, type ApiClock, connectApi } from './api-client.ts';
-import { inClusterNamespace, inClusterPlace, inClusterTarget } from './credentials.ts';
+import { inCluster } from './credentials.ts';
 import { type Fleet, followFleet, readFleet } from './fleet.ts';
 import { readKubeconfig } from './kubeconfig.ts';
 
@@ -27,17 +27,14 @@ export interface FleetOptions {
 export async function connectFleet(options: FleetOptions): Promise<FleetConnection> {
   const { clock, random, env } = options;
   const named = options.kubeconfig ?? options.context ?? env['KUBECONFIG'];
-  const place = named === undefined || named === '' ? inClusterPlace(env) : undefined;
+  const own = named === undefined || named === '' ? inCluster(env, clock) : undefined;
   const { target, namespace } =
-    place === undefined
+    own === undefined
       ? {
           ...(await readKubeconfig({ file: options.kubeconfig, context: options.context, env })),
           namespace: defaultNamespace,
         }
-      : {
-          target: inClusterTarget(place, () => clock.monotonic()),
-          namespace: await inClusterNamespace(place),
-        };
+      : { target: own.target, namespace: await own.namespace() };
   const client: ApiClient = connectApi({
     target,
     clock,

@@ -1,6 +1,6 @@
 import { AgentError } from '../errors.ts';
 import { type ApiClock, connectApi } from './api-client.ts';
-import { type ApiTarget, inClusterNamespace, inClusterPlace, inClusterTarget } from './credentials.ts';
+import { type ApiTarget, inCluster } from './credentials.ts';
 import { type OwnNode, nodeOfObject } from './own-node.ts';
 import { type SlotGate, slotGate } from './slot-gate.ts';
 import { leaseSlots } from './slots.ts';
@@ -31,15 +31,14 @@ export interface SlotConnectionOptions {
  */
 export async function connectSlots(options: SlotConnectionOptions): Promise<SlotConnection> {
   const { nodeName, clock, random, warn } = options;
-  const place = inClusterPlace(options.env);
-  const target =
-    options.target ?? (place === undefined ? undefined : inClusterTarget(place, () => clock.monotonic()));
-  if (target === undefined || (place === undefined && options.namespace === undefined)) {
+  const own = inCluster(options.env, clock);
+  const target = options.target ?? own?.target;
+  const namespace = options.namespace ?? (await own?.namespace());
+  if (target === undefined || namespace === undefined) {
     throw new AgentError('API_UNREACHABLE', 'slots are kept by the API server, and there is none here', {
       next: 'run it in a pod with a service account, as manifests/jobs does, or leave --slots out',
     });
   }
-  const namespace = options.namespace ?? (place === undefined ? '' : await inClusterNamespace(place));
   const client = connectApi({
     target,
     clock,

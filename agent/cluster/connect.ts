@@ -1,7 +1,7 @@
 import type { Problem } from '../errors.ts';
 import type { PolicyDocument } from '../policy/schema.ts';
 import { type ApiClock, connectApi } from './api-client.ts';
-import { type ApiTarget, inClusterNamespace, inClusterPlace, inClusterTarget } from './credentials.ts';
+import { type ApiTarget, inCluster } from './credentials.ts';
 import { countForbidden } from './forbidden-pods.ts';
 import { followNode, type OwnNode } from './own-node.ts';
 import { followPods, type NodePods } from './pods.ts';
@@ -53,10 +53,10 @@ export interface ClusterOptions {
  */
 export async function connectCluster(options: ClusterOptions): Promise<ClusterConnection | undefined> {
   const { nodeName, clock, random, log } = options;
-  const place = inClusterPlace(options.env);
-  const target =
-    options.target ?? (place === undefined ? undefined : inClusterTarget(place, () => clock.monotonic()));
-  if (target === undefined || (place === undefined && options.namespace === undefined)) {
+  const own = inCluster(options.env, clock);
+  const target = options.target ?? own?.target;
+  const namespace = options.namespace ?? (await own?.namespace());
+  if (target === undefined || namespace === undefined) {
     log(
       'warn',
       'noCluster',
@@ -65,7 +65,6 @@ export async function connectCluster(options: ClusterOptions): Promise<ClusterCo
     );
     return undefined;
   }
-  const namespace = options.namespace ?? (place === undefined ? '' : await inClusterNamespace(place));
   const client = connectApi({
     target,
     clock,

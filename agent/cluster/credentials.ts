@@ -53,8 +53,22 @@ export function inClusterTarget(place: InClusterPlace, monotonic: () => number):
   };
 }
 
+/** This pod's way to its API server; undefined outside of a pod. Reads nothing yet. */
+export function inCluster(
+  env: Readonly<Record<string, string | undefined>>,
+  clock: { monotonic(): number },
+): { readonly target: ApiTarget; readonly namespace: () => Promise<string> } | undefined {
+  const place = inClusterPlace(env);
+  return (
+    place && {
+      target: inClusterTarget(place, () => clock.monotonic()),
+      namespace: async () => inClusterNamespace(place),
+    }
+  );
+}
+
 /** The namespace of this pod. @throws AgentError API_UNREACHABLE where it cannot be read. */
-export async function inClusterNamespace(place: InClusterPlace): Promise<string> {
+async function inClusterNamespace(place: InClusterPlace): Promise<string> {
   return (await read(`${place.directory}/namespace`)).trim();
 }
 
