@@ -193,33 +193,13 @@ spec:
     t.notMatch(text, /node_sysctl_drift\{sysctl="net.bogus.absent"/, 'unknown is absent');
     t.match(text, /node_sysctl_value\{sysctl="net.ipv4.tcp_rmem",index="2"\} \d+/);
 
-    await execa('nsenter', [
-      '-t',
-      String(node.pid),
-      '-n',
-      '--',
-      'ip',
-      'link',
-      'add',
-      'late0',
-      'type',
-      'bridge',
-    ]);
+    const link = async (...words: readonly string[]) =>
+      execa('nsenter', ['-t', String(node.pid), '-n', '--', 'ip', 'link', ...words]);
+    await link('add', 'late0', 'type', 'bridge');
     await agent.sees('node_sysctl_drift{sysctl="net.ipv4.conf.late0.forwarding"}', 0);
-    await execa('nsenter', ['-t', String(node.pid), '-n', '--', 'ip', 'link', 'delete', 'late0']);
+    await link('delete', 'late0');
     await agent.sees('node_sysctl_drift{sysctl="net.ipv4.conf.late0.forwarding"}', undefined);
-    await execa('nsenter', [
-      '-t',
-      String(node.pid),
-      '-n',
-      '--',
-      'ip',
-      'link',
-      'add',
-      'late0',
-      'type',
-      'bridge',
-    ]);
+    await link('add', 'late0', 'type', 'bridge');
     await agent.sees('node_sysctl_drift{sysctl="net.ipv4.conf.late0.forwarding"}', 0);
   },
 );
