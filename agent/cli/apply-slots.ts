@@ -1,9 +1,8 @@
 import { unlessAborted } from '../cluster/races.ts';
 import type { SlotConnection } from '../cluster/connect-slots.ts';
 import type { ApplyOutcome, ApplyRequest } from '../engine/apply.ts';
-import { unreachable } from '../errors.ts';
+import { isWell } from '../engine/loop-look.ts';
 import type { NodePolicy } from '../policy/merge.ts';
-import type { SlotEnd } from '../rollout/slot-rules.ts';
 
 /** Waits for a slot of every policy; a halted rollout refuses the change. `tell` gets the one line about the wait. */
 export function permitBySlot(
@@ -40,19 +39,8 @@ export async function settleSlot(
   outcome: ApplyOutcome,
   signal: AbortSignal,
 ): Promise<void> {
-  await gate.settle(slotEndOf(outcome));
+  // As for an agent that looks: only a kubelet that is well ends a failure.
+  const isProven = outcome.kind !== 'converged' || isWell(outcome.planned);
+  await gate.settle(isProven ? outcome.kind : 'refused');
   if (!signal.aborted) await unlessAborted(gate.settled(), signal).catch(() => undefined);
-}
-
-function slotEndOf({ kind }: ApplyOutcome): SlotEnd {
-  switch (kind) {
-    case 'committed':
-    case 'converged':
-    case 'refused':
-    case 'rolledBack':
-    case 'broken':
-      return kind;
-    default:
-      return unreachable(kind);
-  }
 }

@@ -79,7 +79,7 @@ export async function lookAtNode(ports: ObservationPorts, request: LookRequest):
 }
 
 /** The kubelet runs, and answers where it is asked to. */
-export function isWell({ observed }: Look): boolean {
+export function isWell({ observed }: Pick<Look, 'observed'>): boolean {
   return observed.process !== undefined && (observed.health === 'ok' || observed.health === 'off');
 }
 
