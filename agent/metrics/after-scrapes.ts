@@ -14,7 +14,6 @@ export function afterScrapes(tidy: () => void, { most, quietMs }: AfterScrapes):
     if (count < most) return;
     clearTimeout(timer);
     timer = setTimeout(() => {
-      timer = undefined;
       count = 0;
       tidy();
     }, quietMs);
