@@ -54,6 +54,12 @@ export function unite(...lists: readonly (readonly string[])[]): readonly string
   return [...new Set(lists.flat().map(normaliseEntry))];
 }
 
+/** Whether both lists have the same entries, in whatever order and spelling. */
+export function sameEntries(a: readonly string[], b: readonly string[]): boolean {
+  const [left, right] = [new Set(unite(a)), new Set(unite(b))];
+  return left.size === right.size && [...left].every((entry) => right.has(entry));
+}
+
 /** Compares two allowlists. `safe` are the kubelet's safe sysctls, which stay allowed whatever is removed. */
 export function difference(
   before: readonly string[],

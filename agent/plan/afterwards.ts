@@ -49,13 +49,10 @@ export function proveProposal(
   proposal: PossibleProposal,
   wanted: Wanted,
 ): Problem | undefined {
-  const failed = (
-    message: string,
-    next = 'choose another placement, or write the command in a plainer way',
-  ): Problem => ({
+  const failed = (message: string): Problem => ({
     code: 'PLACEMENT_IMPOSSIBLE',
     message: `${proposal.path} cannot be changed without a side effect: ${message}`,
-    next,
+    next: 'choose another placement, or write the command in a plainer way',
   });
   const long = longWord(observed, proposal);
   if (long !== undefined) return long;
@@ -70,15 +67,7 @@ export function proveProposal(
   const missing = [...meant].filter((entry) => !got.has(entry));
   const extra = [...got].filter((entry) => !meant.has(entry) && (wanted.exact || !before.has(entry)));
   if (missing.length > 0) return failed(`${missing.join(', ')} would not be in force`);
-  if (extra.length > 0) {
-    // Without the flag the list of the file counts again.
-    return after.listFrom !== undefined && after.command.flagEntries === undefined
-      ? failed(
-          `${extra.join(', ')} of ${after.listFrom}, which the flag hides now, would be in force again`,
-          `take the entries out of ${after.listFrom} first, or name them in the policy`,
-        )
-      : failed(`${extra.join(', ')} would be in force as well`);
-  }
+  if (extra.length > 0) return failed(`${extra.join(', ')} would be in force as well`);
   if (facts.distribution !== undefined) return undefined;
   const { argsFrom } = after.command;
   const base =

@@ -1,4 +1,5 @@
 import { AgentError, type Problem } from '../errors.ts';
+import { sameEntries } from '../kubelet/allowlist.ts';
 import { renderFlag } from '../kubelet/flag.ts';
 import { readUnit } from '../unit-file/effective.ts';
 import { appendWord, removeWords, replaceWord } from '../unit-file/edit.ts';
@@ -19,7 +20,7 @@ export type FlagEdit =
 export function editFlag(text: string, path: string, command: KubeletCommand, wanted: Wanted): FlagEdit {
   try {
     return wanted.exact
-      ? setExactly(text, path, command, wanted.entries)
+      ? setExactly(text, path, command, wanted)
       : addMissing(text, path, command, wanted.entries);
   } catch (error) {
     if (error instanceof AgentError)
@@ -53,7 +54,7 @@ function setExactly(
   text: string,
   path: string,
   command: KubeletCommand,
-  entries: readonly string[],
+  { entries, withoutFlag }: Wanted,
 ): FlagEdit {
   const inUnit = command.literal.flatMap((occurrence) => occurrence.entries);
   const elsewhere = (command.flagEntries ?? []).filter((entry) => !inUnit.includes(entry));
@@ -68,13 +69,14 @@ function setExactly(
       },
     };
   }
+  // An empty flag is one all the same: it hides the list of the configuration file.
+  const needless = sameEntries(entries, withoutFlag);
   const last = command.literal.at(-1);
-  if (last === undefined)
-    return entries.length === 0 ? unchanged(text, command) : append(text, path, command, entries);
+  if (last === undefined) return needless ? unchanged(text, command) : append(text, path, command, entries);
   let edited = text;
   let argv = [...command.loaded.argv];
   // From the back, so that indices of earlier words stay true.
-  if (entries.length === 0) {
+  if (needless) {
     for (const occurrence of [...command.literal].reverse()) {
       edited = removeWords(
         edited,

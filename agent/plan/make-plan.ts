@@ -87,7 +87,11 @@ export function makePlan(observed: ObservedNode, policy: NodePolicy, options: Pl
       : { kind: 'change', plan: { ...sysctlPart, entries }, notes: told };
   }
 
-  const wanted: Wanted = { entries: entries.after, exact: policy.existing === 'Remove' };
+  const wanted: Wanted = {
+    entries: entries.after,
+    exact: policy.existing === 'Remove',
+    withoutFlag: facts.config.allowedUnsafeSysctls ?? [],
+  };
   const settledOwners = findOwners(observed, entries.after);
   const chosen = choosePlacement(observed, facts, settledOwners, policy, wanted);
   const { proposal } = chosen;
@@ -123,7 +127,11 @@ export function makePlan(observed: ObservedNode, policy: NodePolicy, options: Pl
 function isStale(observed: ObservedNode, facts: KubeletFacts, policy: NodePolicy): boolean {
   if (policy.placement !== 'Auto' && policy.placement !== 'DropIn') return false;
   if (facts.command.holder.path !== dropInPath(facts.unit.id)) return false;
-  const proposal = propose(observed, facts, 'DropIn', { entries: facts.written, exact: false });
+  const proposal = propose(observed, facts, 'DropIn', {
+    entries: facts.written,
+    exact: false,
+    withoutFlag: [],
+  });
   if (!proposal.ok) return false;
   const { path, argv } = proposal.commandAfter;
   return path !== facts.command.loaded.path || !sameList(argv, facts.command.loaded.argv);

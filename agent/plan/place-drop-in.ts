@@ -1,3 +1,5 @@
+import { sameEntries } from '../kubelet/allowlist.ts';
+import { inForce } from '../kubelet/in-force.ts';
 import { parse } from '../unit-file/parse.ts';
 import { readUnit } from '../unit-file/effective.ts';
 import { type KubeletCommand, readCommand } from './command-line.ts';
@@ -43,12 +45,8 @@ export function placeInDropIn(observed: ObservedNode, command: KubeletCommand, w
   const eol = node.source.includes('\r\n') ? '\r\n' : '\n';
   const copy = `${header}[Service]\nExecStart=\n${node.source}${/[\r\n]$/.test(node.source) ? '' : eol}`;
 
-  if (
-    wanted.exact &&
-    wanted.entries.length === 0 &&
-    ours !== undefined &&
-    (below.flagEntries ?? []).length === 0
-  ) {
+  const withoutOurs = inForce(below.flagEntries, wanted.withoutFlag);
+  if (wanted.exact && ours !== undefined && sameEntries(wanted.entries, withoutOurs)) {
     return {
       ok: true,
       kind: 'DropIn',

@@ -30,6 +30,8 @@ export type Proposal =
 export interface Wanted {
   readonly entries: readonly string[];
   readonly exact: boolean;
+  /** What the configuration files alone would allow: in force where no flag stands. */
+  readonly withoutFlag: readonly string[];
 }
 
 export function impossible(message: string, next: string): Proposal {

@@ -52,6 +52,22 @@ void test('our drop-in grows in place, and goes when nothing is left to allow', 
   t.same(gone.expectation?.commandAfter.argv, ['/usr/bin/kubelet', '--v=2']);
 });
 
+void test('our drop-in goes when what it hides gives the wanted list, and only then', async (t) => {
+  const files = {
+    [vendor]: '[Service]\nExecStart=/usr/bin/kubelet --config=/k.yaml\n',
+    [ours]: `${header}ExecStart=/usr/bin/kubelet --config=/k.yaml --allowed-unsafe-sysctls=kernel.msgmax,kernel.sem\n`,
+    '/k.yaml': 'kind: KubeletConfiguration\nallowedUnsafeSysctls: [kernel.msgmax]\n',
+  };
+  const after = async (wanted: readonly string[]) =>
+    changeOf(planFor(await runningNode(files), policyOf(wanted, { existing: 'Remove' }))).files[0]?.after;
+  t.equal(await after(['kernel.msgmax']), null);
+  t.equal(
+    await after([]),
+    `${header}ExecStart=/usr/bin/kubelet --config=/k.yaml --allowed-unsafe-sysctls=\n`,
+    'an empty flag hides the list of the file',
+  );
+});
+
 void test('our drop-in is made anew when the command below it changes, entries or not', async (t) => {
   const files = {
     [vendor]: '[Service]\nExecStart=/usr/bin/kubelet --v=4 --new-flag=yes\n',

@@ -95,19 +95,47 @@ void test('the file that holds the command is edited, be it the unit or a drop-i
   );
 });
 
-void test('to remove the flag where the file it hides has entries of its own is refused, and they are named', async (t) => {
-  const files = {
-    [path]: '[Service]\nExecStart=/usr/bin/kubelet --config=/k.yaml --allowed-unsafe-sysctls=kernel.sem\n',
-    '/k.yaml': 'kind: KubeletConfiguration\nallowedUnsafeSysctls: [kernel.msgmax]\n',
-  };
-  const outcome = planFor(await runningNode(files), {
-    ...policyOf(entries),
-    existing: 'Remove',
-    allowedUnsafeSysctls: [],
+// The kubelet's own file allows kernel.msgmax where no flag stands. Title, wanted, ExecStart before, and after.
+const overConfig: readonly [title: string, wanted: readonly string[], before: string, after: string][] = [
+  [
+    'an empty list leaves an empty flag, which hides the list of the file',
+    [],
+    '--allowed-unsafe-sysctls=kernel.sem --v=2',
+    '--allowed-unsafe-sysctls= --v=2',
+  ],
+  [
+    'an empty list leaves an empty flag in the space form',
+    [],
+    '--allowed-unsafe-sysctls kernel.sem --v=2',
+    '--allowed-unsafe-sysctls "" --v=2',
+  ],
+  ['an empty list needs an empty flag where none stands', [], '--v=2', '--v=2 --allowed-unsafe-sysctls='],
+  [
+    "the file's own list needs no flag",
+    ['kernel/msgmax'],
+    '--allowed-unsafe-sysctls=kernel.msgmax,kernel.sem --v=2',
+    '--v=2',
+  ],
+  [
+    'another list takes the place of all flags',
+    ['kernel.sem'],
+    '--allowed-unsafe-sysctls=kernel.msgmax --allowed-unsafe-sysctls=kernel.sem --v=2',
+    '--allowed-unsafe-sysctls=kernel.sem --v=2',
+  ],
+];
+
+for (const [title, allowedUnsafeSysctls, before, after] of overConfig) {
+  void test(`with existing: Remove, ${title}`, async (t) => {
+    const policy = { ...policyOf(allowedUnsafeSysctls), existing: 'Remove' as const };
+    const nodeWith = async (args: string) =>
+      runningNode({
+        [path]: `[Service]\nExecStart=/usr/bin/kubelet --config=/k.yaml ${args}\n`,
+        '/k.yaml': 'kind: KubeletConfiguration\nallowedUnsafeSysctls: [kernel.msgmax]\n',
+      });
+    t.equal(
+      changeOf(planFor(await nodeWith(before), policy)).files[0]?.after,
+      `[Service]\nExecStart=/usr/bin/kubelet --config=/k.yaml ${after}\n`,
+    );
+    t.equal(planFor(await nodeWith(after), policy).kind, 'converged', 'a second time there is nothing to do');
   });
-  t.match(outcome.kind === 'refused' ? outcome.problems[0] : {}, {
-    code: 'PLACEMENT_IMPOSSIBLE',
-    message: /kernel\.msgmax of \/k\.yaml, which the flag hides now, would be in force again$/,
-    next: /take the entries out of \/k\.yaml first/,
-  });
-});
+}

@@ -109,12 +109,6 @@ void test('Remove refuses where a list would stay in force from somewhere else',
   };
   const outcome = planFor(await runningNode(files), policyOf(['net.core.somaxconn'], { existing: 'Remove' }));
   t.same(codesOf(outcome), ['PLACEMENT_IMPOSSIBLE']);
-  const fileOnly = {
-    [unit]: '[Service]\nExecStart=/usr/bin/kubelet --config=/etc/kubelet.yaml\n',
-    '/etc/kubelet.yaml': config('allowedUnsafeSysctls: [kernel.sem]\n'),
-  };
-  const emptied = planFor(await runningNode(fileOnly), policyOf([], { existing: 'Remove' }));
-  t.equal(emptied.kind, 'refused', 'no flag at all would leave the list of the file in force');
 });
 
 void test('a pod that uses what goes away forbids the removal, unless it is overruled', async (t) => {
