@@ -19,6 +19,7 @@ import { readRunningPods } from './host/running-pods.ts';
 import { hostStateDirectory } from './host/state-directory.ts';
 import { hostSysctls } from './host/sysctls.ts';
 import { hostSystemd } from './host/systemd.ts';
+import { readUnitLog } from './host/unit-log.ts';
 import { watchUnit } from './host/unit-watch.ts';
 import { type Deadlines, defaultDeadlines } from './transaction/timing.ts';
 
@@ -85,6 +86,7 @@ export async function connectNode(options: NodeOptions): Promise<NodeConnection>
         sysctls,
         kubelet: {
           process: async (pid) => Promise.resolve(readProcess(pid)),
+          log: async (unit, sinceMs) => readUnitLog(commands, { unit, sinceMs, root }),
           healthz: async (address, port) => probeHealthz({ address, port, deadlineMs: 2_000 }),
         },
         state: await hostStateDirectory(root, identity(bootId)),

@@ -5,6 +5,7 @@ import type { KubeletProcess } from '../host/kubelet-process.ts';
 import type { StateDirectory } from '../host/state-directory.ts';
 import type { Sysctls } from '../host/sysctls.ts';
 import type { Systemd } from '../host/systemd.ts';
+import type { LogLine } from '../host/unit-log.ts';
 import type { PlanOutcome } from '../plan/plan.ts';
 import type { Journal } from '../transaction/journal.ts';
 import type { ApplyStep, RollbackStep } from '../transaction/steps.ts';
@@ -26,6 +27,8 @@ export interface HostPorts {
 export interface KubeletPort {
   process(pid: number): Promise<KubeletProcess | undefined>;
   healthz(address: string, port: number): Promise<Healthz>;
+  /** What the unit's processes wrote since, oldest first; empty where that cannot be read. */
+  log(unit: string, sinceMs: number): Promise<readonly LogLine[]>;
 }
 
 /** What a transaction tells while it runs. `report` is awaited: nothing happens before it returns. */

@@ -4,6 +4,7 @@ import { probationFor, restartDeadline } from '../transaction/timing.ts';
 import { filesMayBeReplaced, type RollbackStep } from '../transaction/steps.ts';
 import { closeJournal, undisturbed } from './close.ts';
 import type { HostPorts, Report } from './ports.ts';
+import { withLastWords } from './last-words.ts';
 import { proveLoaded } from './prove.ts';
 import { watchProbation } from './probation.ts';
 import { restoreFiles, restoreSysctls } from './restore.ts';
@@ -200,7 +201,7 @@ class RollBack {
 
   private async close(complaint: Problem | undefined): Promise<RollBackResult> {
     const { state } = this.host;
-    const { problem } = this.request;
+    const problem = await withLastWords(this.host, this.journal, this.request.problem);
     if (complaint === undefined) {
       for (const from of ['reverting', 'fired'] as const)
         await state.claim(this.journal.id, from, 'restored');

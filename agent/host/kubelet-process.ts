@@ -1,10 +1,12 @@
-import { readFileSync, readlinkSync, statSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { release } from 'node:os';
 import path from 'node:path';
 import { AgentError } from '../errors.ts';
 import { isErrno } from './errno.ts';
 import { parseKubeletVersion } from '../kubelet/version.ts';
 import type { Commands } from './commands.ts';
+import { fileId } from './file-id.ts';
+import { hostCommand } from './host-command.ts';
 
 /** A running process, as /proc shows it. */
 export interface KubeletProcess {
@@ -65,16 +67,6 @@ export const readProcess: ReadProcess = (pid, procDir = '/proc') => {
   }
 };
 
-/** `DEVICE:INODE` of a file, links followed; undefined where there is none. */
-export function fileId(file: string): string | undefined {
-  try {
-    const { dev, ino } = statSync(file, { bigint: true });
-    return `${dev}:${ino}`;
-  } catch {
-    return undefined;
-  }
-}
-
 export interface VersionQuestion {
   /** Absolute path on the host; `/proc/PID/exe` asks the very program that runs, also when its file is gone. */
   readonly executable: string;
@@ -97,15 +89,8 @@ export async function kubeletVersion(
 ): Promise<string | undefined> {
   const { executable, argvPrefix = [], root, procDir = '/proc', signal } = question;
   if (!executable.startsWith('/')) return undefined;
-  const command = [executable, ...argvPrefix, '--version'];
-  const hostRoot = path.join(procDir, '1', 'root');
-  if (path.resolve(root) !== '/') {
-    // Compared, because `--root` may also be an image on some machine whose PID 1 has nothing to do with it.
-    const wanted = fileId(`${root}/.`);
-    if (wanted === undefined || wanted !== fileId(`${hostRoot}/.`)) return undefined;
-    command.unshift('nsenter', `--mount=${path.join(procDir, '1', 'ns', 'mnt')}`, '--');
-  }
-  const [file = '', ...args] = command;
+  const [file, ...args] = hostCommand(root, [executable, ...argvPrefix, '--version'], procDir) ?? [];
+  if (file === undefined) return undefined;
   const result = await commands.run(file, args, {
     deadlineMs: 10_000,
     ...(signal === undefined ? {} : { signal }),

@@ -23,6 +23,8 @@ void t.test('a kubelet that is not well with the new flag is rolled back and lat
       const failed = await chaos.run({ probation: '5s' });
       t.equal(failed.outcome?.kind, 'rolledBack', failed.text);
       t.match(failed.outcome?.problem?.code, code);
+      if (realKubelet() === undefined && fault.startsWith('exit'))
+        t.match(failed.outcome?.problem?.message, /its last error: "Stand-in kubelet exits as told"$/);
       await chaos.node.waitForKubelet();
       t.strictSame(await chaos.find(), { file: 'old', process: 'old', litter: [] });
 

@@ -5,12 +5,12 @@ import path from 'node:path';
 import { type Test, test } from 'tap';
 import { type CommandResult, systemCommands } from '../../agent/host/commands.ts';
 import {
-  fileId,
   kernelRelease,
   kubeletVersion,
   readProcess,
   type ReadProcess,
 } from '../../agent/host/kubelet-process.ts';
+import { fileId } from '../../agent/host/file-id.ts';
 import { fakeCommands } from '../support/host/commands.ts';
 import { fakeProcesses } from '../support/host/kubelet-process.ts';
 

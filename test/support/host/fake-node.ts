@@ -19,6 +19,7 @@ import { stateDirectoryPath } from '../../../agent/host/private-files.ts';
 import { hostStateDirectory } from '../../../agent/host/state-directory.ts';
 import type { AuditLine } from '../../../agent/transaction/journal.ts';
 import { defaultDeadlines } from '../../../agent/transaction/timing.ts';
+import type { LogLine } from '../../../agent/host/unit-log.ts';
 import { type Behaviour, type FakeSystemd, fakeSystemd } from './fake-systemd.ts';
 import { fakeProcesses } from './kubelet-process.ts';
 import { type RunningClock, runningClock } from './running-clock.ts';
@@ -48,6 +49,8 @@ export interface FakeNode {
   /** How a kubelet that is started from now on behaves. */
   kubelet(behave: (argv: readonly string[]) => Behaviour): void;
   pods(pods: RunningPods): void;
+  /** What the journal has of the kubelet. */
+  readonly log: LogLine[];
   argv(): Promise<readonly string[]>;
   audit(): readonly AuditLine[];
   /** Files that only served a transaction and should be gone after it. */
@@ -158,13 +161,18 @@ export async function fakeNode(
     }
   };
   const identity = { pid: process.pid, bootId: 'boot-1', startTicks: '1', isAlive: () => true };
+  const log: LogLine[] = [];
   const host: HostPorts & { bootId: string } = {
     files,
     systemd,
     sysctls,
     clock,
     state: await hostStateDirectory(root, identity),
-    kubelet: { process: async (pid) => Promise.resolve(processes.read(pid)), healthz },
+    kubelet: {
+      process: async (pid) => Promise.resolve(processes.read(pid)),
+      healthz,
+      log: async () => Promise.resolve(log),
+    },
     deadlines: defaultDeadlines,
     bootId: 'boot-1',
   };
@@ -172,6 +180,7 @@ export async function fakeNode(
   return {
     root,
     host,
+    log,
     systemd,
     sysctls,
     clock,

@@ -255,6 +255,37 @@ for (const { what, break: breakIt, at, failed, kind, latched, calls } of failure
   });
 }
 
+void t.test(
+  'the reason of a roll-back quotes what the failed kubelet said last, and no other',
+  tier,
+  async (t) => {
+    const node = await fakeNode(t);
+    const { invocationId: before } = await node.host.systemd.pulse('kubelet.service');
+    node.kubelet(withFlag({ exitsAfterMs: 0 }));
+    const outcome = await apply(node, {
+      report: node.report((point) => {
+        if (point !== 'after:observeOld') return;
+        node.log.push(
+          { invocationId: 'the one that failed', text: 'Error: unknown sysctl' },
+          { invocationId: before, text: 'Error: the one before, on its way out' },
+        );
+      }),
+    });
+    t.match(outcome, {
+      kind: 'rolledBack',
+      problem: {
+        code: 'KUBELET_EXITED',
+        message: /; its last error: Error: unknown sysctl$/,
+        next: /journalctl/,
+      },
+    });
+    t.match(
+      (await node.host.state.readJournal())?.verdict?.message,
+      /its last error: Error: unknown sysctl$/,
+    );
+  },
+);
+
 void t.test('a change that failed is not tried again until a person says so', tier, async (t) => {
   const node = await fakeNode(t);
   node.kubelet(withFlag({ exitsAfterMs: 0 }));
