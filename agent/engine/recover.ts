@@ -42,16 +42,7 @@ export async function finishInterrupted(host: HostPorts, asked: RecoveryRequest)
     case 'nothing':
       return { kind: 'nothing' };
     case 'closeCommitted':
-      return {
-        kind: 'committed',
-        journal: await close(host, journal, request.report, {
-          kind: 'committed',
-          code: undefined,
-          message: 'committed; the agent ended before it could say so',
-          by: 'agent',
-          keptForeignFiles: [],
-        }),
-      };
+      return committed(host, journal, request.report, 'committed; the agent ended before it could say so');
     case 'closeRolledBack': {
       const problem: Problem = {
         code: 'WATCHDOG_FIRED',
@@ -114,16 +105,7 @@ async function resume(
       'watchdog',
     );
   }
-  return {
-    kind: 'committed',
-    journal: await close(host, journal, request.report, {
-      kind: 'committed',
-      code: undefined,
-      message: 'proven and committed after the agent was interrupted',
-      by: 'agent',
-      keptForeignFiles: [],
-    }),
-  };
+  return committed(host, journal, request.report, 'proven and committed after the agent was interrupted');
 }
 
 /**
@@ -145,8 +127,14 @@ async function rearm(host: HostPorts, journal: Journal, afterMs: number): Promis
   await systemd.stopTimer(running);
 }
 
-async function close(host: HostPorts, journal: Journal, report: Report, verdict: Verdict): Promise<Journal> {
-  return closeJournal(host, journal, verdict, report);
+async function committed(
+  host: HostPorts,
+  journal: Journal,
+  report: Report,
+  message: string,
+): Promise<RecoveryOutcome> {
+  const verdict: Verdict = { kind: 'committed', code: undefined, message, by: 'agent', keptForeignFiles: [] };
+  return { kind: 'committed', journal: await closeJournal(host, journal, verdict, report) };
 }
 
 async function remainsOf(host: HostPorts, journal: Journal): Promise<Remains> {
