@@ -13,7 +13,7 @@ import type { Slots } from './slots.ts';
 export type { GateGrant, GateRequest, SlotView } from './gate-shapes.ts';
 
 export interface SlotGate {
-  acquire(request: GateRequest, signal: AbortSignal): Promise<GateGrant>;
+  acquire(request: GateRequest, signal: AbortSignal, waiting?: () => void): Promise<GateGrant>;
   settle(end: SlotEnd): Promise<void>;
   holds(): boolean;
   view(): SlotView;
@@ -93,7 +93,7 @@ export function slotGate(options: SlotGateOptions): SlotGate {
     return following.follower;
   };
 
-  const wait = async (request: GateRequest, stop: AbortSignal): Promise<GateGrant> => {
+  const wait = async (request: GateRequest, stop: AbortSignal, waiting: () => void): Promise<GateGrant> => {
     await unlessAborted(settling, stop);
     const policies = request.policies.length === 0 ? [nameless] : [...new Set(request.policies)].sort();
     const { maxUnavailable, maxFailed } = request;
@@ -145,6 +145,7 @@ export function slotGate(options: SlotGateOptions): SlotGate {
         }
         case 'take': {
           show({ kind: 'waiting', policy: move.policy });
+          waiting();
           turns = drawTurns(turns, move, node, { turn: current.version, ms: now });
           const turn = nextTurn(turns);
           if (turn === undefined) break;
@@ -176,6 +177,7 @@ export function slotGate(options: SlotGateOptions): SlotGate {
         }
         case 'wait': {
           show({ kind: 'waiting', policy: move.policy });
+          waiting();
           turns = noTurns;
           const dueMs = lookedAt + vigilDelay(node, looks) - now;
           if (dueMs > 0) {
@@ -246,11 +248,11 @@ export function slotGate(options: SlotGateOptions): SlotGate {
   let asking: { readonly abort: AbortController; readonly ended: Promise<void> } | undefined;
 
   return {
-    acquire: async (request, signal) => {
+    acquire: async (request, signal, waiting = () => undefined) => {
       asking?.abort.abort(new Error('a newer request took its place'));
       await asking?.ended;
       const abort = new AbortController();
-      const answer = wait(request, AbortSignal.any([signal, closed.signal, abort.signal]));
+      const answer = wait(request, AbortSignal.any([signal, closed.signal, abort.signal]), waiting);
       const ended = answer.then(
         () => undefined,
         () => undefined,

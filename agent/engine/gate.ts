@@ -22,8 +22,11 @@ export type Grant =
  * is open at a time; every grant is settled, except where the agent dies, and then the next agent settles it.
  */
 export interface RolloutGate {
-  /** Waits for the right to put this node at risk. @throws the signal's reason when aborted. */
-  acquire(request: SlotRequest, signal: AbortSignal): Promise<Grant>;
+  /**
+   * Waits for the right to put this node at risk. `waiting` is called each time it turns out that others are first and
+   * the rollout goes on. @throws the signal's reason when aborted.
+   */
+  acquire(request: SlotRequest, signal: AbortSignal, waiting?: () => void): Promise<Grant>;
   /** Gives the right back, or says that the node failed. May be called without a grant: then it does nothing. */
   settle(end: SlotEnd): Promise<void>;
   /** Whether this node has a slot, as far as is known: one that an earlier agent left counts once it was found. */

@@ -42,6 +42,7 @@ export interface SlotKeeperPorts extends Pick<LoopPorts, 'gate' | 'log'> {
 export class SlotKeeper {
   private readonly ports: SlotKeeperPorts;
   private readonly tell: (event: LoopEvent) => void;
+  private readonly standing: () => void;
   private open: { readonly abort: AbortController; readonly askedAtMs: number } | undefined;
   /** The last end that the gate was told; an earlier agent may have left a slot that nobody told of. */
   private told: SlotEnd | undefined;
@@ -49,9 +50,11 @@ export class SlotKeeper {
   /** The rollout is halted, as long as that is the last word. */
   halted = false;
 
-  constructor(ports: SlotKeeperPorts, tell: (event: LoopEvent) => void) {
+  /** `standing` is called when the rollout was halted, and when it goes on. */
+  constructor(ports: SlotKeeperPorts, tell: (event: LoopEvent) => void, standing: () => void) {
     this.ports = ports;
     this.tell = tell;
+    this.standing = standing;
   }
 
   /** Asked for and not given back. */
@@ -73,7 +76,10 @@ export class SlotKeeper {
       'waiting for the right to put this node at risk',
     );
     // Not waited for: the node is watched meanwhile.
-    void this.await(mine, gate.acquire(request, mine.abort.signal));
+    const waiting = (): void => {
+      if (this.open === mine) this.stand(false);
+    };
+    void this.await(mine, gate.acquire(request, mine.abort.signal, waiting));
   }
 
   /** Shows whether a slot is held, and how long the wait for one has lasted so far, or lasted. */
@@ -108,12 +114,18 @@ export class SlotKeeper {
     this.open?.abort.abort();
   }
 
+  private stand(halted: boolean): void {
+    if (halted === this.halted) return;
+    this.halted = halted;
+    this.standing();
+  }
+
   private async await(mine: NonNullable<SlotKeeper['open']>, pending: Promise<Grant>): Promise<void> {
     const { host, log } = this.ports;
     try {
       const grant = await pending;
       if (this.open !== mine) return;
-      this.halted = grant.kind === 'halted';
+      this.stand(grant.kind === 'halted');
       if (grant.kind === 'granted') {
         this.waitedMs = host.clock.monotonic() - mine.askedAtMs;
         this.show();

@@ -62,9 +62,8 @@ export class NodeLoop {
     };
     this.policy = new LoopPolicy(ports);
     this.memory = new DriftMemory(ports);
-    this.slot = new SlotKeeper(ports, (event) => {
-      tell(event);
-      if (this.slot.halted) void this.showHalt();
+    this.slot = new SlotKeeper(ports, tell, () => {
+      void this.showStanding();
     });
     this.journal = new LoopJournal(ports, settings.dryRun);
     this.pods = new LoopPods(ports);
@@ -160,10 +159,14 @@ export class NodeLoop {
     }
   }
 
-  /** At once: the next look may be a while off, and people want to know why a rollout stands still. */
-  private async showHalt(): Promise<void> {
-    this.voice.showState('halted');
+  /** At once: the next look may be a while off, and people want to know whether a rollout stands still. */
+  private async showStanding(): Promise<void> {
+    this.showWaiting();
     await this.voice.reportState();
+  }
+
+  private showWaiting(): void {
+    this.voice.showState(this.slot.halted ? 'halted' : 'waitingForSlot');
   }
 
   private async loadPolicy(): Promise<LoopEvent> {
@@ -251,7 +254,7 @@ export class NodeLoop {
     if (plan === undefined || policy === undefined) return Promise.resolve({ kind: 'slotRefused' });
     const { unit, rollout, names: policies } = policy;
     const { maxUnavailable, maxFailed } = rollout;
-    this.voice.showState('waitingForSlot');
+    this.showWaiting();
     this.slot.ask({ unit, planHash: plan.hash, maxUnavailable, maxFailed, policies });
     return Promise.resolve({ kind: 'timePassed' });
   }

@@ -171,7 +171,11 @@ void t.test(
     t.equal(good.requests(), asked, 'asking again while halted costs no request');
     t.equal((await bad.gate.acquire(bad.request(), never)).kind, 'granted', 'it may try another plan');
     await bad.gate.settle('committed');
-    await until(async () => (await good.gate.acquire(good.request(), never)).kind === 'granted');
+    let waited = 0;
+    await until(
+      async () => (await good.gate.acquire(good.request(), never, () => (waited += 1))).kind === 'granted',
+    );
+    t.ok(waited > 0, 'it says that it is no longer halted before it is granted');
     await good.gate.settle('committed');
   },
 );

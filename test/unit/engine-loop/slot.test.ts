@@ -1,5 +1,5 @@
 import { test } from 'tap';
-import type { Grant, RolloutGate } from '../../../agent/engine/gate.ts';
+import type { Grant, RolloutGate, SlotRequest } from '../../../agent/engine/gate.ts';
 import { endSeen, SlotKeeper } from '../../../agent/engine/loop-slot.ts';
 import type { SlotEnd } from '../../../agent/rollout/slot-rules.ts';
 import type { LoopEvent } from '../../../agent/transaction/loop-position.ts';
@@ -17,14 +17,15 @@ const request = {
 function fakeGate(): RolloutGate & {
   readonly told: SlotEnd[];
   holding: boolean;
-  answer: () => Promise<Grant>;
+  answer: (waiting?: () => void) => Promise<Grant>;
 } {
   const gate = {
     told: [] as SlotEnd[],
     holding: false,
-    answer: async (): Promise<Grant> => Promise.resolve({ kind: 'granted', slot: 'slot.web.0' }),
-    acquire: async () => {
-      const grant = await gate.answer();
+    answer: async (_waiting?: () => void): Promise<Grant> =>
+      Promise.resolve({ kind: 'granted', slot: 'slot.web.0' }),
+    acquire: async (_request: SlotRequest, _signal: AbortSignal, waiting?: () => void) => {
+      const grant = await gate.answer(waiting);
       gate.holding = grant.kind === 'granted';
       return grant;
     },
@@ -42,6 +43,8 @@ function keeperOf(gate: RolloutGate): {
   readonly keeper: SlotKeeper;
   readonly shown: boolean[];
   readonly events: LoopEvent['kind'][];
+  /** Each time that it changed, whether the rollout is halted. */
+  readonly halts: boolean[];
 } {
   const shown: boolean[] = [];
   const events: LoopEvent['kind'][] = [];
@@ -52,8 +55,13 @@ function keeperOf(gate: RolloutGate): {
     log: () => undefined,
     publish: { slot: (held: boolean) => shown.push(held) },
   };
-  const keeper = new SlotKeeper(ports, ({ kind }) => events.push(kind));
-  return { keeper, shown, events };
+  const halts: boolean[] = [];
+  const keeper: SlotKeeper = new SlotKeeper(
+    ports,
+    ({ kind }) => events.push(kind),
+    () => halts.push(keeper.halted),
+  );
+  return { keeper, shown, events, halts };
 }
 
 const settled = async (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -118,12 +126,24 @@ void test('after a grant that could not be had, the next look is told again: a s
   t.same(gate.told, ['converged', 'converged']);
 });
 
-void test('a halt is remembered until the next grant', async (t) => {
+void test('a halt is told once, and so is its end, as soon as the gate knows that this node only waits', async (t) => {
   const gate = fakeGate();
-  const { keeper, events } = keeperOf(gate);
+  const { keeper, events, halts } = keeperOf(gate);
   gate.answer = async () => Promise.resolve({ kind: 'halted', by: 'node-3', reason: 'it failed' });
   keeper.ask(request);
   await settled();
-  t.equal(keeper.halted, true);
-  t.same(events, ['slotRefused']);
+  keeper.ask(request);
+  await settled();
+  t.same(events, ['slotRefused', 'slotRefused']);
+  t.same(halts, [true]);
+
+  gate.answer = async (waiting) => {
+    waiting?.();
+    waiting?.();
+    return new Promise(() => undefined);
+  };
+  keeper.ask(request);
+  t.same(halts, [true, false]);
+  t.equal(keeper.isOpen, true, 'and it waits on');
+  await keeper.settle('refused');
 });
