@@ -33,14 +33,28 @@ const requirement = z
     ],
   });
 
+// The API server prunes keys that it does not know: what is left of a Pod's nodeSelector would select every node.
+const emptySelector = 'needs matchLabels or matchExpressions; leave nodeSelector out to mean every node';
+
 /** `spec.nodeSelector`, as the API server selects by labels. `x-kubernetes-*` in meta() goes to the CRD as it is. */
-export const nodeSelectorSchema = z.strictObject({
-  matchLabels: z.record(labelKey, labelValue).optional().meta({
-    description: 'Labels that the node must carry, each with exactly this value.',
-    maxProperties: 100,
-  }),
-  matchExpressions: z.array(requirement).max(100).optional().meta({
-    description: 'Requirements on the labels of the node; all must hold.',
-    'x-kubernetes-list-type': 'atomic',
-  }),
-});
+export const nodeSelectorSchema = z
+  .strictObject({
+    matchLabels: z.record(labelKey, labelValue).optional().meta({
+      description: 'Labels that the node must carry, each with exactly this value.',
+      maxProperties: 100,
+    }),
+    matchExpressions: z.array(requirement).max(100).optional().meta({
+      description: 'Requirements on the labels of the node; all must hold.',
+      'x-kubernetes-list-type': 'atomic',
+    }),
+  })
+  .refine((selector) => Object.keys(selector).length > 0, {
+    error: emptySelector,
+    // An unknown key has been named already.
+    when: ({ issues }) => issues.length === 0,
+  })
+  .meta({
+    'x-kubernetes-validations': [
+      { rule: 'has(self.matchLabels) || has(self.matchExpressions)', message: emptySelector },
+    ],
+  });

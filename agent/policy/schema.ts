@@ -118,9 +118,7 @@ export const policySchema = z.strictObject({
   kind: z.literal(policyKind),
   metadata,
   spec: z.strictObject({
-    nodeSelector: nodeSelectorSchema
-      .optional()
-      .meta({ description: 'Which nodes; absent or empty: every node.' }),
+    nodeSelector: nodeSelectorSchema.optional().meta({ description: 'Which nodes; absent: every node.' }),
     kubelet: kubelet.optional().meta({ description: 'What the kubelet must allow to pods.' }),
     sysctls: sysctlsSchema.optional().meta({
       description: 'Expected values on the node itself.',

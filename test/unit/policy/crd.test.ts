@@ -73,6 +73,7 @@ void t.test('the rules that no pattern can say are CEL rules', (t) => {
     ]),
   );
   t.strictSame(rules, [
+    ['.spec.nodeSelector', 'has(self.matchLabels) || has(self.matchExpressions)'],
     [
       '.spec.nodeSelector.matchExpressions.items',
       "self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0 : !has(self.values) || size(self.values) == 0",

@@ -48,8 +48,8 @@ void t.test('each setting takes its words and bounds, and nothing else', (t) => 
     ],
     [
       'nodeSelector: %s',
-      ['{}', '{ matchLabels: {} }', '{ matchExpressions: [] }'],
-      ['[]', 'web', '{ pool: web }'],
+      ['{ matchLabels: {} }', '{ matchExpressions: [] }'],
+      ['{}', '[]', 'web', '{ pool: web }'],
     ],
     [
       'nodeSelector: { matchLabels: { a: %s } }',
