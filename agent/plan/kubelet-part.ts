@@ -33,7 +33,10 @@ export function kubeletPart(
   entries: EntryChange,
 ): Partial<Plan> {
   const running = observed.mode === 'running';
-  const inFlag = proposal.kind !== 'KubeletConfig' && facts.distribution === undefined;
+  const after = readFacts(afterwards(observed, proposal));
+  // The process shows a flag; a list of its configuration file it does not.
+  const inFlag =
+    facts.distribution === undefined && after.ok && after.facts.command.flagEntries !== undefined;
   return {
     placement: { kind: proposal.kind, path: proposal.path, why },
     reload: running && proposal.reload,

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, renameSync } from 'node:fs';
 import type { ApplyOutcome } from '../../../agent/engine/apply.ts';
 import { AgentError } from '../../../agent/errors.ts';
+import type { NodePolicy } from '../../../agent/policy/merge.ts';
 import type { ApplyStep } from '../../../agent/transaction/steps.ts';
 import {
   type FakeNode,
@@ -283,6 +284,28 @@ void t.test(
       (await node.host.state.readJournal())?.verdict?.message,
       /its last error: Error: unknown sysctl$/,
     );
+  },
+);
+
+void t.test(
+  "with existing: Remove a list that the kubelet's file gives needs no flag, and an empty list an empty one",
+  tier,
+  async (t) => {
+    const node = await fakeNode(t);
+    const config = '/var/lib/kubelet/config.yaml';
+    node.write(config, 'kind: KubeletConfiguration\nallowedUnsafeSysctls: [kernel.msgmax]\n');
+    t.equal((await apply(node)).kind, 'committed');
+    const both = '--allowed-unsafe-sysctls=kernel.msgmax,net.core.somaxconn';
+    t.ok((await node.argv()).includes(both));
+
+    const exactly = (allowedUnsafeSysctls: readonly string[]): { readonly policy: NodePolicy } => ({
+      policy: policy({ existing: 'Remove', allowedUnsafeSysctls }),
+    });
+    t.equal((await apply(node, exactly([]))).kind, 'committed');
+    t.ok((await node.argv()).includes('--allowed-unsafe-sysctls='));
+    t.equal((await apply(node, exactly(['kernel.msgmax']))).kind, 'committed');
+    t.equal(node.read(unitFile), unitText);
+    t.notMatch((await node.argv()).join(' '), 'allowed-unsafe-sysctls');
   },
 );
 
