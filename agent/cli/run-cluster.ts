@@ -1,12 +1,12 @@
 import type { ClusterConnection } from '../cluster/connect.ts';
 import type { RolloutGate } from '../engine/gate.ts';
-import type { LoopLog, LoopPorts, PolicySource } from '../engine/loop-ports.ts';
+import { type LoopLog, type LoopPorts, noRetry, type PolicySource } from '../engine/loop-ports.ts';
 import { noPods, noReporter } from '../engine/reporter.ts';
 import type { CliContext } from './context.ts';
 import type { RunArguments } from './run-options.ts';
 
 /** What `run` gets from the cluster, where it is in one; otherwise from files, with a spread start as only caution. */
-export interface FleetPorts extends Pick<LoopPorts, 'gate' | 'reporter' | 'pods' | 'policies'> {
+export interface FleetPorts extends Pick<LoopPorts, 'gate' | 'reporter' | 'pods' | 'policies' | 'retry'> {
   /** Ends every watch, so that the process can end. */
   readonly leave: () => void;
 }
@@ -37,11 +37,13 @@ export async function fleetPorts(
       ? { morePolicies: async () => (await import('./load-documents.ts')).loadDocuments(options) }
       : {}),
   });
-  if (cluster === undefined) return { ...alone, reporter: noReporter, pods: noPods, leave: () => undefined };
+  if (cluster === undefined)
+    return { ...alone, reporter: noReporter, pods: noPods, retry: noRetry, leave: () => undefined };
   return {
     gate: cluster.gate,
     reporter: cluster.reporter,
     pods: cluster.pods,
+    retry: cluster.retry,
     policies: policiesOf(cluster, alone.policies.files),
     leave: () => {
       cluster.close();

@@ -1,3 +1,4 @@
+import type { RetrySource } from '../engine/loop-ports.ts';
 import type { Problem } from '../errors.ts';
 import type { PolicyDocument } from '../policy/schema.ts';
 import { type ApiClock, connectApi } from './api-client.ts';
@@ -17,6 +18,7 @@ export interface ClusterConnection {
   readonly reporter: NodeReporter;
   readonly pods: NodePods;
   readonly policies: ClusterPolicies;
+  readonly retry: RetrySource;
   /** Undefined until they were read. */
   nodeLabels(): Readonly<Record<string, string>> | undefined;
   slot(): SlotView;
@@ -73,10 +75,12 @@ export async function connectCluster(options: ClusterOptions): Promise<ClusterCo
   });
   const ports: ClusterPorts = { client, clock, random, log };
   const listeners = new Set<() => void>();
+  const retryListeners = new Set<() => void>();
   const nodeSeen = Promise.withResolvers<OwnNode>();
 
   const ownNode = (): OwnNode | undefined => node.current()?.objects.get(`/${nodeName}`);
   let seen = '';
+  let retry: string | undefined;
   const node = followNode(
     ports,
     nodeName,
@@ -85,6 +89,10 @@ export async function connectCluster(options: ClusterOptions): Promise<ClusterCo
       if (now !== undefined) nodeSeen.resolve(now);
       // Most changes of a Node are its kubelet's heartbeats.
       const next = JSON.stringify([now?.labels, now?.taints]);
+      if (now?.retry !== retry) {
+        retry = now?.retry;
+        for (const listener of retryListeners) listener();
+      }
       if (next === seen) return;
       seen = next;
       policies.labelsChanged();
@@ -145,6 +153,12 @@ export async function connectCluster(options: ClusterOptions): Promise<ClusterCo
     pods,
     policies,
     nodeLabels: () => ownNode()?.labels,
+    retry: {
+      transaction: () => retry,
+      onChange: (changed) => {
+        retryListeners.add(changed);
+      },
+    },
     slot: () => gate.view(),
     onSlotChange: (changed) => {
       listeners.add(changed);

@@ -8,9 +8,14 @@ export interface OwnNode {
   readonly name: string;
   readonly uid: string;
   readonly labels: Readonly<Record<string, string>>;
+  /** The failed transaction that a person wants tried once more. */
+  readonly retry: string | undefined;
   /** As the API server has them; null where there are none. */
   readonly taints: readonly unknown[] | null;
 }
+
+/** On a Node: the id of a transaction. People set it; the agent has no right to. */
+export const retryAnnotation = 'sysctl-agent.dev/retry';
 
 /** Keeps this agent's Node in sight, by one watch of one object. */
 export function followNode(
@@ -37,6 +42,7 @@ export function nodeOfObject(object: unknown): OwnNode | undefined {
     name: meta.name,
     uid: meta.uid,
     labels: meta.labels,
+    retry: meta.annotations[retryAnnotation],
     taints: Array.isArray(taints) ? taints : null,
   };
 }

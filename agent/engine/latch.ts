@@ -2,6 +2,7 @@ import type { ErrorCode, Problem } from '../errors.ts';
 import type { Latch } from '../host/latch.ts';
 import type { StateDirectory } from '../host/state-directory.ts';
 import type { Journal } from '../transaction/journal.ts';
+import type { RetrySource } from './loop-ports.ts';
 
 /**
  * Why this plan is not to be tried again; undefined when it may be. Nobody may have lived, or been able to see, why
@@ -23,6 +24,11 @@ export async function latchOf(
     sinceMs: last.startedAtMs,
     transaction: last.id,
   };
+}
+
+/** Whether a person wants the latched change tried once more. One that fails again has another id, and is not meant. */
+export function isRetried(latch: Latch | undefined, retry: RetrySource): boolean {
+  return latch !== undefined && latch.transaction === retry.transaction();
 }
 
 /** The latch that a roll-back leaves behind: at once where the kubelet itself said no, else with the second in a row. */

@@ -3,6 +3,7 @@ import type { NodePolicy } from '../policy/merge.ts';
 import type { Journal } from '../transaction/journal.ts';
 import { applyPolicy } from './apply.ts';
 import type { SlotEnd } from '../rollout/slot-rules.ts';
+import { isRetried } from './latch.ts';
 import type { LoopPorts } from './loop-ports.ts';
 import type { TransactionEvent } from './ports.ts';
 import { finishInterrupted } from './recover.ts';
@@ -23,9 +24,10 @@ export function slotEndOf({ result }: Pick<Ended, 'result'>): SlotEnd {
 /** Carries the policy out under the lock of the state directory. Never throws: what breaks is a refusal or `broken`. */
 export async function applyOnce(ports: LoopPorts, policy: NodePolicy): Promise<Ended> {
   return underLock(ports, async (report) => {
+    const latch = await ports.host.state.readLatch();
     const outcome = await applyPolicy(ports.host, ports.observation, {
       policy,
-      force: [],
+      force: isRetried(latch, ports.retry) ? ['PLAN_LATCHED'] : [],
       requestedBy: ports.requestedBy,
       report,
       signal: neverStopped,

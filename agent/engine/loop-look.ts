@@ -1,6 +1,7 @@
 import { type ForceableCode, type Problem, unreachable } from '../errors.ts';
 import { driftOf, type LayerView, type NodeDrift } from '../plan/drift.ts';
 import { makePlan } from '../plan/make-plan.ts';
+import type { Latch } from '../host/latch.ts';
 import type { ObservedNode } from '../plan/observed.ts';
 import type { Plan } from '../plan/plan.ts';
 import { sysctlFilePath } from '../plan/sysctl-plan.ts';
@@ -18,6 +19,8 @@ export interface Look {
   readonly subjects: readonly Subject[];
   /** What to do, and its hash; undefined unless the wish is `change` or `latched`. */
   readonly plan: { readonly plan: Plan; readonly hash: string } | undefined;
+  /** Why a wish is `latched`. */
+  readonly latch?: Latch | undefined;
   /** Why nothing may be done. */
   readonly problems: readonly Problem[];
   readonly warnings: readonly Problem[];
@@ -27,7 +30,7 @@ export interface LookRequest {
   readonly policy: NodePolicy;
   /** Subjects that are left alone: something else keeps undoing them. */
   readonly except: readonly Subject[];
-  readonly latchedHash: string | undefined;
+  readonly latch: Latch | undefined;
   readonly configz: () => Promise<LayerView>;
   readonly nowMs: number;
 }
@@ -70,8 +73,9 @@ export async function lookAtNode(ports: ObservationPorts, request: LookRequest):
       };
     case 'change': {
       const plan = { plan: outcome.plan, hash: hashOf(outcome.plan) };
-      const wish = plan.hash === request.latchedHash ? 'latched' : 'change';
-      return { ...base, wish, subjects: plannedSubjects(outcome.plan), plan, problems: [] };
+      const latch = plan.hash === request.latch?.planHash ? request.latch : undefined;
+      const wish = latch === undefined ? 'change' : 'latched';
+      return { ...base, wish, latch, subjects: plannedSubjects(outcome.plan), plan, problems: [] };
     }
     default:
       return unreachable(outcome);

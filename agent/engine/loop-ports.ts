@@ -19,6 +19,7 @@ export interface LoopPorts {
   readonly gate: RolloutGate;
   readonly reporter: ClusterReporter;
   readonly pods: PodSource;
+  readonly retry: RetrySource;
   /** What the container runtime alone knows; what guards running pods is in `observation`. */
   readonly runtimePods: ObservationPorts['runningPods'];
   readonly podSysctls: (pods: readonly PodQuestion[]) => Promise<ReadonlyMap<string, PodReadings>>;
@@ -48,6 +49,16 @@ export interface PolicySource {
   /** Calls back when the answer may have changed for another reason. */
   onChange(changed: () => void): void;
 }
+
+/** A person's wish that a change which failed is tried once more. */
+export interface RetrySource {
+  /** The id of the failed transaction; a change that fails again is another one. Undefined: no wish. */
+  transaction(): string | undefined;
+  onChange(changed: () => void): void;
+}
+
+/** Without a cluster the wish comes by `apply --force PLAN_LATCHED`. */
+export const noRetry: RetrySource = { transaction: () => undefined, onChange: () => undefined };
 
 /** Where the loop's findings become metrics. Times in milliseconds since the epoch. */
 export interface LoopPublisher {

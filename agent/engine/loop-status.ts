@@ -1,3 +1,4 @@
+import type { Latch } from '../host/latch.ts';
 import { isDrifted } from '../plan/drift.ts';
 import type { NodePolicy } from '../policy/merge.ts';
 import type { Journal } from '../transaction/journal.ts';
@@ -51,9 +52,14 @@ export function lastTransactionOf(journal: Journal | undefined): LastTransaction
   return { ...base, verdict: verdict.kind, by: verdict.by, code: verdict.code, message: verdict.message };
 }
 
+function latchedMessage({ transaction, code, message }: Latch): string {
+  return `${transaction} was rolled back and is not tried again by itself. ${code}: ${message}`;
+}
+
 function conditionsOf({ look, state, policyValid }: StatusRequest): readonly StatusCondition[] {
   const drifted = isDrifted(look.drift);
   const [problem] = look.problems;
+  const message = problem?.message ?? (look.latch === undefined ? '' : latchedMessage(look.latch));
   const unknown = look.drift.layers.filter((layer) => layer.kind === 'unknown' && layer.layer !== 'configz');
   const { health } = look.observed;
   return [
@@ -69,7 +75,7 @@ function conditionsOf({ look, state, policyValid }: StatusRequest): readonly Sta
       type: 'Converged',
       status: drifted || look.wish !== 'nothing' ? 'False' : 'True',
       reason: problem?.code ?? state,
-      message: problem?.message ?? '',
+      message,
     },
     {
       type: 'PolicyValid',

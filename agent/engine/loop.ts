@@ -11,6 +11,7 @@ import {
   type Subject,
 } from '../transaction/loop-position.ts';
 import { nextAction } from '../transaction/loop-rules.ts';
+import { isRetried } from './latch.ts';
 import { applyOnce, slotEndOf } from './loop-apply.ts';
 import { LoopInbox } from './loop-inbox.ts';
 import { LoopJournal } from './loop-journal.ts';
@@ -77,6 +78,9 @@ export class NodeLoop {
       policy: policyNoticed,
     });
     ports.policies.onChange(policyNoticed);
+    ports.retry.onChange(() => {
+      this.notice();
+    });
     ports.pods.onChange(() => {
       this.pods.noticed();
       if (this.look !== undefined && waitsForPods(this.look)) this.notice();
@@ -188,10 +192,11 @@ export class NodeLoop {
     await this.watches.followUnit(inForce.policy.unit);
     await this.finishInterrupted();
     const before = this.look;
+    const latch = await host.state.readLatch();
     const look = await lookAtNode(observation, {
       policy: inForce.policy,
       except: this.fought,
-      latchedHash: (await host.state.readLatch())?.planHash,
+      latch: isRetried(latch, this.ports.retry) ? undefined : latch,
       configz,
       nowMs: host.clock.now(),
     });

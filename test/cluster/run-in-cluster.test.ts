@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import t from 'tap';
 import { field, text } from '../../agent/cluster/objects.ts';
 import { bootNode, nodeTierUnavailable, waitFor } from '../node/support/node.ts';
@@ -73,6 +74,26 @@ void t.test('two agents in a cluster', { skip }, async (t) => {
     await first.start();
     await first.isIn('latched', (seen) => text(field(seen, 'slot'), 'state') === 'Held');
     await waitFor(async () => (await first.metric(held)) === 1, { what: 'the metric of the slot' });
+    t.match(await slotsOf(api), [{ holder: first.name, failure: 'rolledBack' }]);
+  });
+
+  await t.test('a failed change is tried once more when its Node says so, and only once', async (t) => {
+    const last = (status: unknown): string => text(field(status, 'lastTransaction'), 'id') ?? '';
+    const retry = async (id: string): Promise<void> => {
+      await api.admin.merge(`/api/v1/nodes/${first.name}`, {
+        metadata: { annotations: { 'sysctl-agent.dev/retry': id } },
+      });
+    };
+    const failed = last(await first.status());
+    await retry(failed);
+    const again = await first.isIn('latched', (seen) => last(seen) !== failed);
+    t.match(field(again, 'lastTransaction'), { verdict: 'rolledBack', code: /^KUBELET_/ });
+    // Each makes the agent look again.
+    for (const id of ['', `${failed}x`, failed]) {
+      await retry(id);
+      await setTimeout(1_500);
+    }
+    t.equal(last(await first.status()), last(again));
     t.match(await slotsOf(api), [{ holder: first.name, failure: 'rolledBack' }]);
   });
 

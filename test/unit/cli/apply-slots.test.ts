@@ -14,7 +14,7 @@ async function endOf(outcome: ApplyOutcome): Promise<readonly string[]> {
     view: () => ({ kind: 'none' }),
     close: () => undefined,
   };
-  const node = { name: 'a', uid: 'u', labels: {}, taints: null };
+  const node = { name: 'a', uid: 'u', labels: {}, retry: undefined, taints: null };
   await settleSlot({ gate, node, close: () => undefined }, outcome, new AbortController().signal);
   return told;
 }
