@@ -169,8 +169,22 @@ class RollBack {
     );
   }
 
+  /** How it ends is what counts: a restart by a person, or one crash that Restart= mends, is looked at again. */
   private async observeOld(): Promise<void> {
     if (!this.plan.restart) return;
+    const { clock, deadlines } = this.host;
+    const end = clock.monotonic() + deadlines.graceMs;
+    for (;;) {
+      const problem = await this.complaintAboutOld();
+      if (problem === undefined) return;
+      const again = problem.code === 'KUBELET_EXITED' || problem.code === 'KUBELET_RESTARTED';
+      if (!again || clock.monotonic() >= end)
+        throw new AgentError('ROLLBACK_FAILED', `after the roll-back: ${problem.message}`);
+      await clock.sleep(deadlines.sampleMs);
+    }
+  }
+
+  private async complaintAboutOld(): Promise<Problem | undefined> {
     try {
       const unit = await this.host.systemd.observe(this.plan.unit);
       await watchProbation(this.host, this.plan, {
@@ -179,10 +193,11 @@ class RollBack {
         entries: [],
         signal: new AbortController().signal,
       });
+      return undefined;
     } catch (error) {
       const problem = problemOf(error);
-      if (problem.code === 'SYSTEMD_CALL_FAILED' && this.restored && (await this.answersHealthz())) return;
-      throw new AgentError('ROLLBACK_FAILED', `after the roll-back: ${problem.message}`, { cause: error });
+      const gone = problem.code === 'SYSTEMD_CALL_FAILED' && this.restored;
+      return gone && (await this.answersHealthz()) ? undefined : problem;
     }
   }
 

@@ -519,6 +519,25 @@ void t.test(
   },
 );
 
+void t.test('a person who restarts the kubelet while it is being put back is no failure', tier, async (t) => {
+  const node = await fakeNode(t);
+  node.kubelet(withFlag({ exitsAfterMs: 1_000 }));
+  let samples = 0;
+  const outcome = await apply(node, {
+    report: node.report((point) => {
+      if (point !== 'before:observeOld') return;
+      node.systemd.intercept((verb) => {
+        samples += verb === 'pulse' ? 1 : 0;
+        if (verb === 'pulse' && samples === 3) node.systemd.restartNow();
+      });
+    }),
+  });
+  t.equal(outcome.kind, 'rolledBack');
+  t.ok(samples > 3);
+  t.equal((await node.host.state.readJournal())?.verdict?.by, 'agent', 'nobody waited for the watchdog');
+  await asBefore(t, node);
+});
+
 void t.test('a systemd that falls silent is left to the watchdog', tier, async (t) => {
   const node = await fakeNode(t);
   node.kubelet(withFlag({ exitsAfterMs: 1_000 }));
