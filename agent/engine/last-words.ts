@@ -1,4 +1,5 @@
 import type { ErrorCode, Problem } from '../errors.ts';
+import type { LogLine } from '../host/unit-log.ts';
 import { lastError } from '../kubelet/last-error.ts';
 import type { Journal } from '../transaction/journal.ts';
 import type { HostPorts } from './ports.ts';
@@ -14,16 +15,19 @@ export async function withLastWords(host: HostPorts, journal: Journal, problem: 
   if (!kubeletEnded.includes(problem.code)) return problem;
   const { unit } = journal.plan;
   const lines = await host.kubelet.log(unit, journal.startedAtMs).catch(() => []);
-  const running = await host.systemd.pulse(unit).catch(() => undefined);
-  const well = [
-    journal.baseline?.invocationId,
-    running?.activeState === 'active' ? running.invocationId : undefined,
-  ];
-  const failed = lines.filter(({ invocationId }) => invocationId === '' || !well.includes(invocationId));
-  const said = lastError(failed.map(({ text }) => text));
+  const said = firstWords(lines, journal.baseline?.invocationId);
   return {
     next: `\`journalctl --unit ${unit}\` has all that the kubelet said`,
     ...problem,
     message: said === undefined ? problem.message : `${problem.message}; its last error: ${said}`,
   };
+}
+
+/** Of the first start after the one before that said why it ended: what was started since has the old command again. */
+function firstWords(lines: readonly LogLine[], before: string | undefined): string | undefined {
+  const starts = Map.groupBy(lines, ({ invocationId }) => invocationId);
+  return [...starts]
+    .filter(([invocationId]) => invocationId !== before)
+    .map(([, said]) => lastError(said.map(({ text }) => text)))
+    .find((words) => words !== undefined);
 }

@@ -267,8 +267,10 @@ void t.test(
       report: node.report((point) => {
         if (point !== 'after:observeOld') return;
         node.log.push(
-          { invocationId: 'the one that failed', text: 'Error: unknown sysctl' },
           { invocationId: before, text: 'Error: the one before, on its way out' },
+          { invocationId: 'failed', text: 'Error: unknown sysctl' },
+          { invocationId: 'failed', text: 'I1123 12:58:15.1 7 server.go:1] "Bye"' },
+          { invocationId: 'put back', text: 'Error: something that it always says' },
         );
       }),
     });
