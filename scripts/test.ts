@@ -1,4 +1,4 @@
-// Runs the tiers one after the other and adds them up. Each tier's whole output is in .work/test-TIER.log.
+// Runs the tiers and adds them up. Each tier's whole output is in .work/test-TIER.log.
 import { spawn } from 'node:child_process';
 import { createWriteStream, existsSync, globSync, mkdirSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
@@ -18,27 +18,35 @@ interface Tier {
   readonly timeoutSeconds: number;
 }
 
-const tiers: readonly Tier[] = [
-  {
-    name: 'static',
-    commands: [
-      ['prettier', '--check', '--log-level', 'warn', '.'],
-      ['oxlint', '--type-aware', '--deny-warnings'],
-      ['tsc'],
-      ['node', 'scripts/generate.ts', '--check'],
-    ],
-    jobs: 1,
-    timeoutSeconds: 300,
-  },
-  { name: 'unit', files: 'test/unit/**/*.test.ts', jobs: 2, timeoutSeconds: 120 },
-  { name: 'contract', files: 'test/contract/**/*.test.ts', jobs: 2, timeoutSeconds: 120 },
-  { name: 'node', files: 'test/node/*.test.ts', jobs: 2, timeoutSeconds: 600 },
-  { name: 'chaos', files: 'test/chaos/*.test.ts', jobs: 2, timeoutSeconds: 900 },
-  { name: 'cluster', files: 'test/cluster/*.test.ts', jobs: 2, timeoutSeconds: 600 },
-  { name: 'manifests', files: 'test/manifests/*.test.ts', jobs: 2, timeoutSeconds: 300 },
-  { name: 'scale', files: 'test/scale/*.test.ts', jobs: 2, timeoutSeconds: 600 },
-  { name: 'image', files: 'test/image/*.test.ts', jobs: 1, timeoutSeconds: 900 },
+/** Tiers of one stage run side by side: they wait more than they work. */
+const stages: readonly (readonly Tier[])[] = [
+  [
+    {
+      name: 'static',
+      commands: [
+        ['prettier', '--check', '--log-level', 'warn', '.'],
+        ['oxlint', '--type-aware', '--deny-warnings'],
+        ['tsc'],
+        ['node', 'scripts/generate.ts', '--check'],
+      ],
+      jobs: 1,
+      timeoutSeconds: 300,
+    },
+  ],
+  [{ name: 'unit', files: 'test/unit/**/*.test.ts', jobs: 2, timeoutSeconds: 120 }],
+  [{ name: 'contract', files: 'test/contract/**/*.test.ts', jobs: 2, timeoutSeconds: 120 }],
+  [
+    { name: 'node', files: 'test/node/*.test.ts', jobs: 4, timeoutSeconds: 600 },
+    { name: 'chaos', files: 'test/chaos/*.test.ts', jobs: 3, timeoutSeconds: 900 },
+  ],
+  [
+    { name: 'cluster', files: 'test/cluster/*.test.ts', jobs: 2, timeoutSeconds: 600 },
+    { name: 'manifests', files: 'test/manifests/*.test.ts', jobs: 2, timeoutSeconds: 300 },
+    { name: 'image', files: 'test/image/*.test.ts', jobs: 1, timeoutSeconds: 900 },
+  ],
+  [{ name: 'scale', files: 'test/scale/*.test.ts', jobs: 2, timeoutSeconds: 600 }],
 ];
+const tiers = stages.flat();
 
 const root = join(import.meta.dirname, '..');
 const environment = {
@@ -55,15 +63,20 @@ if (unknown.length > 0) {
 mkdirSync(join(root, '.work'), { recursive: true });
 tellWhatIsReal();
 let total: Tally = { passed: 0, failed: 0, skipped: 0 };
-for (const tier of tiers.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
+for (const stage of stages) {
+  const chosen = stage.filter(({ name }) => wanted.length === 0 || wanted.includes(name));
+  total = (await Promise.all(chosen.map(runTier))).reduce(add, total);
+}
+say(line(total));
+process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;
+
+async function runTier(tier: Tier): Promise<Tally> {
   const startedAt = performance.now();
   const tally = tier.commands === undefined ? await runFiles(tier) : await runCommands(tier, tier.commands);
   const seconds = Math.round((performance.now() - startedAt) / 1000);
   say(`${tier.name}: ${line(tally)} (${seconds} s)`);
-  total = add(total, tally);
+  return tally;
 }
-say(line(total));
-process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;
 
 async function runCommands(tier: Tier, commands: readonly (readonly string[])[]): Promise<Tally> {
   let tally: Tally = { passed: 0, failed: 0, skipped: 0 };
@@ -88,11 +101,11 @@ async function runFiles(tier: Tier): Promise<Tally> {
   const text = readFileSync(log, 'utf8');
   const tally = totalsOf(text);
   for (const reason of new Set([...text.matchAll(/# SKIP (.+)/g)].map((match) => match[1]))) {
-    say(`  skipped: ${reason}`);
+    say(`  ${tier.name} skipped: ${reason}`);
   }
   if (code !== 0) {
     const failures = text.split('\n').filter((text) => /^ *not ok/.test(text));
-    say(failures.slice(0, 60).join('\n'));
+    say(`${tier.name} failed:\n${failures.slice(0, 60).join('\n')}`);
   }
   // A runner that broke down without a failed test has failed all the same.
   return code !== 0 && tally.failed === 0 ? add(tally, { passed: 0, failed: 1, skipped: 0 }) : tally;

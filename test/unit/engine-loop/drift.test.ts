@@ -154,7 +154,7 @@ void test('ten thousand entries against ten thousand take no minute', async (t) 
   );
   t.equal(layer(drift, 'process').missing.length, 10_000);
   t.same(layer(drift, 'configz').missing, []);
-  t.ok(performance.now() - began < 2000);
+  t.ok(performance.now() - began < 10_000);
 });
 
 void test('a drifted sysctl names the line that sets it, or that somebody set it since', async (t) => {
