@@ -32,7 +32,7 @@ const special: Readonly<Partial<Record<ErrorCode, ExitCode>>> = {
 
 /** What `--help` says of them. */
 export const exitCodeHelp: Readonly<Record<ExitCode, string>> = {
-  0: 'converged, or nothing to do',
+  0: 'done, or nothing to do',
   1: 'internal error',
   2: 'plan: there are changes; status: there is drift; audit: there are findings',
   3: 'refused, nothing was touched',

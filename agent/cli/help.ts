@@ -19,11 +19,13 @@ export const explainExample = `
   kubelet-sysctl-agent explain --output json kernel.shmmax`.slice(1);
 
 export const renderExample = `
-  kubelet-sysctl-agent render --policy policy.yaml --service-account web:web | kubectl apply -f -
-  kubelet-sysctl-agent render --kind psp --allow net.core.somaxconn --namespace web`.slice(1);
+  kubelet-sysctl-agent render --policy policy.yaml --service-account web:web |
+    kubectl apply -f -
+  kubelet-sysctl-agent render --kind psp --allow 'net.*' --namespace web`.slice(1);
 
 export const auditExample = `
-  kubectl get pods -A -o json | kubelet-sysctl-agent audit --policy policy.yaml -
+  kubectl get pods -A -o json |
+    kubelet-sysctl-agent audit --policy policy.yaml -
   kubelet-sysctl-agent audit --allow 'net.*' --output json pods.json`.slice(1);
 
 export const rollbackExample = `
@@ -37,7 +39,7 @@ export const statusExample = `
 
 export const runExample = `
   kubelet-sysctl-agent run --policy /etc/kubelet-sysctl-agent --root /host
-  kubelet-sysctl-agent run --allow net.core.somaxconn --dry-run --listen 127.0.0.1:9877`.slice(1);
+  kubelet-sysctl-agent run --allow net.core.somaxconn --dry-run --listen :9878`.slice(1);
 
 export const applyExample = `
   kubelet-sysctl-agent apply --allow 'net.core.somaxconn,net.ipv4.tcp_*'

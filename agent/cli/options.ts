@@ -1,6 +1,12 @@
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
 import { type ForceableCode, forceableCodes } from '../errors.ts';
-import { existingRules, narrowingRules, placements, remediations } from '../policy/vocabulary.ts';
+import {
+  existingRules,
+  narrowingRules,
+  placements,
+  policyDefaults,
+  remediations,
+} from '../policy/vocabulary.ts';
 
 export const outputs = ['text', 'json'] as const;
 export const logLevels = ['silent', 'error', 'warn', 'info', 'debug'] as const;
@@ -81,21 +87,29 @@ export function withAllow(command: Command): Command {
 export function withPolicy(command: Command): Command {
   return withAllow(command)
     .addOption(mirrored('--sysctl <name=value>', "a value of the node's own; repeatable").argParser(collect))
-    .addOption(mirrored('--unit <name>', 'the systemd service of the kubelet').argParser(text))
-    .addOption(mirrored('--placement <kind>', placements.join(', ')).argParser(text))
     .addOption(
-      mirrored('--existing <rule>', `entries already in force: ${existingRules.join(' or ')}`).argParser(
-        text,
-      ),
+      mirrored('--unit <name>', `the systemd service of the kubelet; ${otherwise('unit')}`).argParser(text),
+    )
+    .addOption(
+      mirrored('--placement <kind>', `${placements.join(', ')}; ${otherwise('placement')}`).argParser(text),
+    )
+    .addOption(
+      mirrored(
+        '--existing <rule>',
+        `entries already in force: ${existingRules.join(' or ')}; ${otherwise('existing')}`,
+      ).argParser(text),
     )
     .addOption(
       mirrored(
         '--narrowing <rule>',
-        `entries that running pods use: ${narrowingRules.join(' or ')}`,
+        `entries that running pods use: ${narrowingRules.join(' or ')}; ${otherwise('narrowing')}`,
       ).argParser(text),
     )
     .addOption(
-      mirrored('--probation <time>', 'how long the kubelet must prove itself, such as 30s').argParser(text),
+      mirrored(
+        '--probation <time>',
+        `how long the kubelet must prove itself, 1s to 30m; ${otherwise('probation')}`,
+      ).argParser(text),
     )
     .addOption(
       mirrored(
@@ -108,6 +122,11 @@ export function withPolicy(command: Command): Command {
         labels,
       ),
     );
+}
+
+/** What counts without the option. */
+function otherwise(setting: 'unit' | 'placement' | 'existing' | 'narrowing' | 'probation'): string {
+  return `without it the policy's, else ${policyDefaults[setting]}`;
 }
 
 /** Adds `--force`. */

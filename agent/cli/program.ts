@@ -155,7 +155,12 @@ function buildProgram(context: CliContext, run: Run): Command {
     .addOption(switched('--watch', 'with --cluster: go on, and show every change'))
     .addOption(mirrored('--kubeconfig <file>', 'with --cluster: instead of $KUBECONFIG or ~/.kube/config'))
     .addOption(mirrored('--context <name>', 'with --cluster: the context in that file'))
-    .addOption(mirrored('--namespace <name>', "with --cluster: the agent's own, where its slots are"))
+    .addOption(
+      mirrored(
+        '--namespace <name>',
+        "with --cluster: where the agent and its slots are; without it the pod's own, else kubelet-sysctl-agent",
+      ),
+    )
     .action(
       action<StatusArguments & ClusterArguments & { readonly cluster?: boolean }>(
         async () => async (context, options) =>
@@ -209,7 +214,7 @@ function buildProgram(context: CliContext, run: Run): Command {
     ),
   )
     .addArgument(several('sysctls', 'names, such as net.core.somaxconn'))
-    .addOption(mirrored('--unit <name>', 'the systemd service of the kubelet'))
+    .addOption(mirrored('--unit <name>', 'the systemd service of the kubelet; without it kubelet.service'))
     .action(named(async () => (await import('./explain.ts')).explain));
 
   withAllow(

@@ -43,7 +43,7 @@ export function withRun(command: Command): Command {
     .addOption(
       mirrored(
         '--interval <time>',
-        'how often sysctls are read; everything else is told by the kernel and systemd',
+        'how often sysctls are read, 1s to 1h; everything else is told by the kernel and systemd',
       )
         .argParser(interval)
         .default(15_000, '15s'),
@@ -67,12 +67,13 @@ export function withRun(command: Command): Command {
     .addOption(
       mirrored(
         '--configz <port>',
-        "ask the kubelet's own port for its configuration, usually 10250",
+        "ask the kubelet's own port for its configuration, usually 10250; off without it",
       ).argParser(port),
     )
     .addOption(
       mirrored('--configz-token-file <file>', 'a token that may get nodes/configz').default(
         '/var/run/secrets/kubernetes.io/serviceaccount/token',
+        "the pod's own",
       ),
     )
     .addOption(
@@ -81,7 +82,7 @@ export function withRun(command: Command): Command {
     .addOption(
       mirrored(
         '--delete-rejected-pods <time>',
-        'delete leftovers of SysctlForbidden that a controller replaced, one in this time at most',
+        'delete leftovers of SysctlForbidden that a controller replaced, one in this time (1s to 1h) at most; off without it',
       ).argParser(interval),
     );
 }

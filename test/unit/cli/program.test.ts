@@ -2,15 +2,25 @@ import t from 'tap';
 import { AgentError } from '../../../agent/errors.ts';
 import { run } from '../../support/cli/context.ts';
 
-const commands = ['plan', 'apply', 'rollback', 'status', 'validate', 'explain'] as const;
+const commands = [
+  'plan',
+  'apply',
+  'rollback',
+  'status',
+  'run',
+  'validate',
+  'explain',
+  'render',
+  'audit',
+] as const;
 
 void t.test('every command has help with an example and its exit codes, and 0 to leave with', async (t) => {
   for (const command of commands) {
     const { code, stdout, stderr } = await run([command, '--help']);
     t.equal(code, 0, command);
     t.equal(stderr, '');
-    t.match(stdout, /\nExample:\n {2}kubelet-sysctl-agent /, command);
-    t.match(stdout, /\nExit codes:\n {3}0 {2}converged/, command);
+    t.match(stdout, /\nExample:\n {2}(kubectl .* \|\n {4})?kubelet-sysctl-agent /, command);
+    t.match(stdout, /\nExit codes:\n {3}0 {2}done/, command);
     t.match(stdout, /\n {2}64 {2}wrong usage/, command);
     t.ok(
       stdout.split('\n').every((line) => line.length <= 80),
