@@ -17,7 +17,7 @@ LABEL org.opencontainers.image.title="kubelet-sysctl-agent" \
 COPY --from=parts /image /
 COPY LICENSE /usr/share/doc/kubelet-sysctl-agent/LICENSE
 COPY dist/kubelet-sysctl-agent.cjs /usr/lib/kubelet-sysctl-agent/kubelet-sysctl-agent.cjs
-COPY --chmod=755 scripts/image-command /usr/bin/kubelet-sysctl-agent
+COPY scripts/image-command /usr/bin/kubelet-sysctl-agent
 
 # One arena that gives memory back, one thread for files: what keeps the agent small (docs/performance.md).
 ENV PATH=/usr/local/bin:/usr/bin \
