@@ -118,9 +118,10 @@ export function withPolicy(command: Command): Command {
       ).argParser(text),
     )
     .addOption(
-      mirrored('--node-labels <labels>', 'k=v,… of this node, for policies with a nodeSelector').argParser(
-        labels,
-      ),
+      mirrored(
+        '--node-labels <labels>',
+        "k=v,… of this node, for policies with a nodeSelector; run in a cluster takes the Node's own",
+      ).argParser(labels),
     );
 }
 
@@ -133,6 +134,14 @@ function otherwise(setting: 'unit' | 'placement' | 'existing' | 'narrowing' | 'p
 export function withForce(command: Command): Command {
   return command.addOption(
     mirrored('--force <code>', 'overrule a refusal, by its code; repeatable').argParser(forced),
+  );
+}
+
+/** Whether files or flags have a part in the policy: a setting alone overrules what documents elsewhere state. */
+export function statesPolicy(options: PolicyOptions): boolean {
+  const { policy, allow, sysctl, unit, placement, existing, narrowing, probation } = options;
+  return [policy, allow, sysctl, unit, placement, existing, narrowing, probation].some(
+    (stated) => stated !== undefined,
   );
 }
 

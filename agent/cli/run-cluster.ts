@@ -3,6 +3,7 @@ import type { RolloutGate } from '../engine/gate.ts';
 import { type LoopLog, type LoopPorts, noRetry, type PolicySource } from '../engine/loop-ports.ts';
 import { noPods, noReporter } from '../engine/reporter.ts';
 import type { CliContext } from './context.ts';
+import { type PolicyOptions, statesPolicy } from './options.ts';
 import type { RunArguments } from './run-options.ts';
 
 /** What `run` gets from the cluster, where it is in one; otherwise from files, with a spread start as only caution. */
@@ -18,13 +19,12 @@ export interface Alone {
 
 /** With a cluster, policies of files and flags count beside those of the cluster. */
 export async function fleetPorts(
-  context: CliContext,
-  options: RunArguments,
+  context: Pick<CliContext, 'connectCluster'>,
+  options: PolicyOptions & Pick<RunArguments, 'deleteRejectedPods' | 'dryRun'>,
   log: LoopLog,
   random: () => number,
   alone: Alone,
 ): Promise<FleetPorts> {
-  const given = options.policy !== undefined || options.allow !== undefined;
   const cluster = await context.connectCluster({
     log,
     random,
@@ -33,7 +33,7 @@ export async function fleetPorts(
       ? {}
       : { cleanEveryMs: options.deleteRejectedPods }),
     // Here and not above: most nodes of a cluster have no files to read, and the reader of YAML is paid by those who do.
-    ...(given
+    ...(statesPolicy(options)
       ? { morePolicies: async () => (await import('./load-documents.ts')).loadDocuments(options) }
       : {}),
   });
