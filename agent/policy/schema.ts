@@ -66,7 +66,7 @@ const rollout = z.strictObject({
   maxFailed: setting(
     z.int().min(0).max(10_000),
     policyDefaults.maxFailed,
-    'How many failed nodes the rollout bears; one more stops it.',
+    'How many failed nodes the rollout bears; one more stops it, and so do failed nodes in all slots.',
   ),
   probation: setting(
     z
