@@ -19,7 +19,7 @@ export interface OwnerFacts {
   /** Path → the first bytes of what was read there; empty for files of which only the presence counts. */
   readonly marks: Readonly<Record<string, string>>;
   /** The unit's fragment and drop-ins. */
-  readonly unitFiles: readonly { readonly path: string; readonly text: string }[];
+  readonly unitFiles: readonly { readonly path: string; readonly realPath: string; readonly text: string }[];
   /** The file that holds the kubelet's command, and the files that would be changed: what a manager may put back. */
   readonly files: readonly { readonly path: string; readonly text: string }[];
   readonly environmentFiles: readonly string[];
@@ -60,7 +60,7 @@ export function ownersOf(facts: OwnerFacts): readonly Owner[] {
   return [...withoutPlace(facts), ...reconcilers(facts), ...writers(facts)];
 }
 
-function withoutPlace({ marks, entries }: OwnerFacts): readonly Owner[] {
+function withoutPlace({ marks, unitFiles, entries }: OwnerFacts): readonly Owner[] {
   const id = osId(marks);
   const list = entries.map((entry) => JSON.stringify(entry)).join(', ');
   if (id === 'bottlerocket') {
@@ -84,6 +84,22 @@ apiclient set --json '{"settings": {"kubernetes": {"allowed-unsafe-sysctls": [${
         byComment: false,
         advice: `run, for each node:
 talosctl patch machineconfig --patch '{"machine": {"kubelet": {"extraConfig": {"allowedUnsafeSysctls": [${list}]}}}}'`,
+      },
+    ];
+  }
+  // k3s and rke2 have a file for the kubelet's arguments outside the store.
+  const stored = unitFiles.find(
+    ({ realPath, text }) => realPath.startsWith('/nix/store/') && /\/kubelet(\s|$)/.test(text),
+  );
+  if (id === 'nixos' && stored !== undefined) {
+    return [
+      {
+        name: 'NixOS',
+        kind: 'noPlace',
+        evidence: `${stored.path} is ${stored.realPath}`,
+        byComment: false,
+        advice: `add to the system's configuration, then run nixos-rebuild switch:
+services.kubernetes.kubelet.extraConfig.allowedUnsafeSysctls = [ ${list.replaceAll(', ', ' ')} ];`,
       },
     ];
   }

@@ -49,15 +49,16 @@ export function proveProposal(
   proposal: PossibleProposal,
   wanted: Wanted,
 ): Problem | undefined {
-  const failed = (message: string): Problem => ({
+  const failed = (message: string, next?: string): Problem => ({
     code: 'PLACEMENT_IMPOSSIBLE',
     message: `${proposal.path} cannot be changed without a side effect: ${message}`,
-    next: 'choose another placement, or write the command in a plainer way',
+    next: next ?? 'choose another placement, or write the command in a plainer way',
   });
   const long = longWord(observed, proposal);
   if (long !== undefined) return long;
   const reading = readFacts(afterwards(observed, proposal));
-  if (!reading.ok) return failed(reading.problems.map(({ message }) => message).join('; '));
+  if (!reading.ok)
+    return failed(reading.problems.map(({ message }) => message).join('; '), reading.problems[0]?.next);
   const after = reading.facts;
   const [before, got, meant] = [
     new Set(facts.written),

@@ -28,8 +28,8 @@ export function editFlag(text: string, path: string, command: KubeletCommand, wa
         ok: false,
         problem: {
           code: error.code,
-          message: `${path}: ${error.message}`,
-          next: 'write the command in a plainer way, or choose another placement',
+          message: error.message.includes(path) ? error.message : `${path}: ${error.message}`,
+          next: error.next ?? 'write the command in a plainer way, or choose another placement',
         },
       };
     throw error;

@@ -40,7 +40,7 @@ export function ownerProblems(owners: readonly Owner[]): readonly Problem[] {
         return [
           {
             code: 'NODE_READ_ONLY',
-            message: `this node runs ${name} (${evidence}), where the kubelet is configured through its own API alone`,
+            message: `this node runs ${name} (${evidence}), where the kubelet is configured through the system's own settings alone`,
             next: advice,
           },
         ];

@@ -2,7 +2,7 @@ import { AgentError } from '../errors.ts';
 import { charactersOf, parseExec } from './exec.ts';
 import type { ExecCommand, ExecWord } from './exec.ts';
 import type { Origin } from './effective.ts';
-import { lineEndAt } from './lines.ts';
+import { lineEndAt, physicalLines } from './lines.ts';
 import { parse } from './parse.ts';
 import type { AssignmentNode, UnitNode } from './parse.ts';
 import { encodeWord, needsQuotes, quoteArgument } from './quote.ts';
@@ -20,6 +20,7 @@ export function appendWord(text: string, origin: Origin, word: string): string {
   const { node, nodeStart, command } = locate(text, origin);
   const first = wordAt(command, 0);
   const last = wordAt(command, command.words.length - 1);
+  refuseBrokenLine(node, last, origin);
   const own = pieceAt(node, last.start);
   const separator = own === pieceAt(node, first.start) ? ' ' : lineBreakBefore(node, own);
   const edited = splice(text, nodeStart + last.end, nodeStart + last.end, separator + quoteArgument(word));
@@ -73,6 +74,17 @@ function locate(text: string, origin: Origin): Located {
     throw unreadable(origin, `it holds ${parsed.commands.length} commands`);
   }
   return { node, nodeStart: lengthOf(nodes.slice(0, origin.nodeIndex)), command };
+}
+
+// A word put behind such a backslash would be escaped by it.
+function refuseBrokenLine(node: AssignmentNode, last: ExecWord, origin: Origin): void {
+  if (!/(^|[^\\])(\\\\)*\\$/.test(node.source.slice(last.start, last.end))) return;
+  const line = origin.line + physicalLines(node.source.slice(0, last.end)).length - 1;
+  throw new AgentError(
+    'UNIT_UNREADABLE',
+    `line ${line} of ${origin.path} ends in a backslash with blanks behind it: the command ends there, with that backslash as an argument, and systemd ignores the flags on the lines below`,
+    { next: 'take the blanks behind that backslash away, and look at the lines below it as well' },
+  );
 }
 
 // The gap before the backslash, the marker of the line's end and the indentation are those of the neighbours.
@@ -214,6 +226,6 @@ function splice(text: string, start: number, end: number, replacement: string): 
 
 function unreadable(origin: Origin, why: string): AgentError {
   return new AgentError('UNIT_UNREADABLE', `cannot edit ${origin.path}, line ${origin.line}: ${why}`, {
-    next: 'simplify that line by hand, or choose another placement',
+    next: 'write the command in a plainer way, or choose another placement',
   });
 }

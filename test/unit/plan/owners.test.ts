@@ -82,6 +82,33 @@ void test('where nothing on the node can be written to, the API of the system is
   }
 });
 
+void test('NixOS builds the unit from its configuration, unless the kubelet takes its arguments from a file', async (t) => {
+  const id = { '/etc/os-release': 'ID=nixos\n' };
+  const store = '/nix/store/1abc-unit/kubelet.service';
+  const built = {
+    ...id,
+    [unit]: { link: store },
+    [store]: '[Service]\nExecStart=/nix/store/2abc-kubernetes/bin/kubelet \\\n  --v=2\n',
+  };
+  const outcome = planFor(await runningNode(built), policy);
+  t.same(codesOf(outcome), ['NODE_READ_ONLY']);
+  const problem = outcome.kind === 'refused' ? outcome.problems[0] : undefined;
+  t.match(problem?.message, `${unit} is ${store}`);
+  t.match(
+    problem?.next,
+    'services.kubernetes.kubelet.extraConfig.allowedUnsafeSysctls = [ "net.core.somaxconn" "net.ipv4.*" ];',
+  );
+
+  const agent = '/nix/store/3abc-unit/k3s.service';
+  const k3s = {
+    ...id,
+    '/etc/systemd/system/k3s.service': { link: agent },
+    [agent]: '[Service]\nExecStart=/nix/store/4abc-k3s/bin/k3s agent --kubelet-arg=v=2\n',
+  };
+  t.notSame(codesOf(planFor(await runningNode(k3s, { unit: 'k3s.service' }), policy)), ['NODE_READ_ONLY']);
+  t.equal(changeOf(planFor(await runningNode({ ...plain, ...id }), policy)).placement?.kind, 'Unit');
+});
+
 void test('nodes that a cloud set up once are worked with, and the plan says what a reboot does', async (t) => {
   const cases: readonly [files: Files, name: string][] = [
     [{ '/usr/bin/nodeadm': '\u007fELF' }, 'EKS (nodeadm)'],

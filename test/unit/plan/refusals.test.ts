@@ -286,3 +286,13 @@ void test('a variable that no file sets any more is gone at the next start', asy
   });
   t.same(codesOf(planFor(observed, policyOf(['net.core.somaxconn']))), ['UNIT_CHANGED_SINCE_START']);
 });
+
+void test('a flag that would take ours as its value is named, with the spelling that helps', async (t) => {
+  const observed = await runningNode({
+    [unit]: '[Service]\nExecStart=/usr/bin/kubelet --v=2 --node-ip $IP\n',
+  });
+  const outcome = planFor(observed, policyOf(['net.core.somaxconn']));
+  const problem = outcome.kind === 'refused' ? outcome.problems[0] : undefined;
+  t.match(problem?.message, '--allowed-unsafe-sysctls may be the value of the flag before it, --node-ip');
+  t.equal(problem?.next, 'Write that flag and its value as one word, --name=value.');
+});

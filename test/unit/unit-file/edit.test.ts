@@ -107,7 +107,8 @@ void t.test('what is not one readable command is not edited', (t) => {
     ['/k a ; /l b\n', /it holds 2 commands/],
     ['/k "a\n', /unbalanced quote/],
     ['\n', /it holds 0 commands/],
-    ['/k a \\ \n', /would also change other words/],
+    ['/k a \\ \n', /^line 2 of \/etc\/u ends in a backslash with blanks behind it/],
+    ['/k a \\\n b \\\t\n c\n', /^line 3 of \/etc\/u ends in a backslash with blanks behind it/],
   ];
   for (const [value, message] of refused) {
     const origin: Origin = { path: '/etc/u', line: 2, nodeIndex: 1 };
