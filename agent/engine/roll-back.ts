@@ -276,7 +276,13 @@ class RollBack {
     const { state, clock, deadlines } = this.host;
     const { id, watchdogAfterMs } = this.journal;
     if (!this.plan.restart || (await state.token(id)) === 'none') return false;
-    const end = clock.monotonic() + watchdogAfterMs + deadlines.reloadMs + deadlines.restartMs;
+    const forMs = watchdogAfterMs + deadlines.reloadMs + deadlines.restartMs;
+    await this.request.report({
+      kind: 'waiting',
+      forMs,
+      why: "at most, for the host's watchdog to put it right",
+    });
+    const end = clock.monotonic() + forMs;
     while (clock.monotonic() < end) {
       if ((await state.token(id)) === 'restored') {
         this.restored = true;

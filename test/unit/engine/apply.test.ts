@@ -513,6 +513,8 @@ void t.test(
     t.equal(codeOf(outcome), 'ROLLBACK_FAILED');
     t.equal(node.read(unitFile), unitText);
     t.equal((await node.host.state.readJournal())?.state, 'broken');
+    const waits = node.events.flatMap((event) => (event.kind === 'waiting' ? [event.why] : []));
+    t.match(waits.at(-1), /^at most, for the host's watchdog/, 'whoever watches is told why nothing happens');
 
     node.kubelet(() => ({}));
     const again = await apply(node);
