@@ -6,6 +6,7 @@ import { type EffectiveCommand, readUnit, type UnitSource } from '../unit-file/e
 import { readEnv } from '../unit-file/env-file.ts';
 import { argvOf } from '../unit-file/exec.ts';
 import { expandVariables } from '../unit-file/expand.ts';
+import { type FlagVariable, flagVariables } from './flag-variables.ts';
 import type { LoadedCommand, ObservedFile, ObservedNode } from './observed.ts';
 
 /** The kubelet's command line: as systemd holds it, where it is written, and what the kubelet gets of it. */
@@ -22,6 +23,8 @@ export interface KubeletCommand {
   readonly literal: readonly LiteralFlag[];
   /** Entries of the flag after expansion; undefined where the flag is absent. */
   readonly flagEntries: readonly string[] | undefined;
+  /** The variables that bring the flag, or some of its entries. */
+  readonly flagVariables: readonly FlagVariable[];
   readonly experimental: boolean;
   /** What stands before the entries in a word that this agent adds; undefined: the kubelet's own flag. */
   readonly wordPrefix?: string;
@@ -130,6 +133,7 @@ export function readLoaded(
       expanded,
       literal: [],
       flagEntries: undefined,
+      flagVariables: flagVariables(observed, loaded),
       experimental: false,
     },
   };

@@ -5,6 +5,7 @@ import { readUnit } from '../unit-file/effective.ts';
 import { appendWord, removeWords, replaceWord } from '../unit-file/edit.ts';
 import { argvOf } from '../unit-file/exec.ts';
 import type { KubeletCommand } from './command-line.ts';
+import { wayOut } from './flag-variables.ts';
 import type { LoadedCommand } from './observed.ts';
 import type { Wanted } from './proposal.ts';
 
@@ -64,8 +65,8 @@ function setExactly(
       ok: false,
       problem: {
         code: 'PLACEMENT_IMPOSSIBLE',
-        message: `${surplus.join(', ')} come from a variable of the command line, not from the unit itself`,
-        next: 'take them out of the variable (placement: EnvironmentFile), or keep them (existing: Keep)',
+        message: `${surplus.join(', ')} come from ${variableNames(command)}, not from the command itself`,
+        next: wayOut(command.flagVariables),
       },
     };
   }
@@ -102,6 +103,11 @@ function setExactly(
     argv = argv.toSpliced(occurrence.index, occurrence.words);
   }
   return finish(edited, path, command, argv);
+}
+
+function variableNames({ flagVariables }: KubeletCommand): string {
+  if (flagVariables.length === 0) return 'a variable of the command line';
+  return flagVariables.map(({ name, from }) => `$${name} (set by ${from})`).join(' and ');
 }
 
 function append(text: string, path: string, command: KubeletCommand, entries: readonly string[]): FlagEdit {

@@ -4,6 +4,7 @@ import type { NodePolicy } from '../policy/merge.ts';
 import { entryChange, entryHints, isSettled } from './entry-change.ts';
 import { type KubeletFacts, readFacts } from './facts.ts';
 import { changes, fileChange, readOnlyProblems, unreadableSysctlFile } from './file-change.ts';
+import { commandHints } from './command-hints.ts';
 import { emptyPlan, kubeletPart, needsRestart } from './kubelet-part.ts';
 import { sysctlWarnings, versionWarning, withPlacement } from './notes.ts';
 import type { ObservedNode } from './observed.ts';
@@ -74,7 +75,11 @@ export function makePlan(observed: ObservedNode, policy: NodePolicy, options: Pl
       ...versionWarning(observed),
       ...hooksOf(facts.unit).warnings,
     ],
-    hints: [...entryHints(checked.entries, facts), ...hooksOf(facts.unit).hints],
+    hints: [
+      ...entryHints(checked.entries, facts),
+      ...commandHints(facts.command),
+      ...hooksOf(facts.unit).hints,
+    ],
   };
   if (checked.problems.length > 0)
     return { kind: 'refused', problems: checked.problems, entries: undefined, notes: told };

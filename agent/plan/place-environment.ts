@@ -5,19 +5,9 @@ import { splitWords } from '../unit-file/expand.ts';
 import { smallestSplice } from '../unit-file/rewrite.ts';
 import { scanWord } from '../unit-file/words.ts';
 import type { KubeletCommand } from './command-line.ts';
+import { rewrittenFiles, wayOut } from './flag-variables.ts';
 import type { ObservedFile, ObservedNode } from './observed.ts';
 import { impossible, type Proposal, type Wanted } from './proposal.ts';
-
-/** Files that something else writes anew: kubeadm at join and upgrade, nodeadm at boot. */
-const rewritten: ReadonlySet<string> = new Set([
-  '/var/lib/kubelet/kubeadm-flags.env',
-  '/var/lib/kubelet/kubelet-flags.env',
-  '/etc/kubelet/kubeadm-flags.env',
-  '/etc/eks/kubelet/environment',
-  '/run/flannel/subnet.env',
-  '/etc/os-release',
-  '/etc/environment',
-]);
 
 /**
  * Puts the flag into a variable that the command expands as a word of its own, in the EnvironmentFile that wins for
@@ -58,7 +48,10 @@ export function placeInEnvironment(
     if (proposal.ok) return proposal;
     reasons.push(`$${place.name}: ${proposal.problem.message}`);
   }
-  return impossible(`no variable of the command can take it (${reasons.join('; ')})`, otherWay);
+  return impossible(
+    `no variable of the command can take it (${reasons.join('; ')})`,
+    wanted.exact && holders.length > 0 ? wayOut(command.flagVariables) : otherWay,
+  );
 }
 
 const otherWay = 'use placement: Auto, Unit or DropIn';
@@ -137,13 +130,13 @@ function targetOf(
   if (place.from !== undefined) {
     const file = observed.environmentFiles.find(({ path }) => path === place.from);
     if (file === undefined) return `${place.from} cannot be read`;
-    return rewritten.has(file.realPath) || rewritten.has(file.path)
+    return rewrittenFiles.has(file.realPath) || rewrittenFiles.has(file.path)
       ? `${file.path} is written anew by something else`
       : { path: file.path, file };
   }
   const references = observed.unit?.environmentFiles ?? [];
   for (const { path } of [...references].reverse()) {
-    if (!path.startsWith('/etc/') || rewritten.has(path) || /[*?[%]/.test(path)) continue;
+    if (!path.startsWith('/etc/') || rewrittenFiles.has(path) || /[*?[%]/.test(path)) continue;
     const file = observed.environmentFiles.find((candidate) => candidate.path === path);
     if (file !== undefined || !observed.unreadable.some((other) => other.path === path))
       return { path, file };

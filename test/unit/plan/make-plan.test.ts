@@ -1,5 +1,6 @@
 import { test } from 'tap';
-import { changeOf, codesOf, planFor, policyOf, runningNode } from './support/node.ts';
+import type { Placement } from '../../../agent/policy/vocabulary.ts';
+import { changeOf, codesOf, type Files, planFor, policyOf, runningNode } from './support/node.ts';
 
 const unit = '/etc/systemd/system/kubelet.service';
 const plain = '[Service]\nExecStart=/usr/bin/kubelet --v=2\nRestart=always\n';
@@ -109,6 +110,64 @@ void test('Remove refuses where a list would stay in force from somewhere else',
   };
   const outcome = planFor(await runningNode(files), policyOf(['net.core.somaxconn'], { existing: 'Remove' }));
   t.same(codesOf(outcome), ['PLACEMENT_IMPOSSIBLE']);
+  const byHand =
+    'take them out of the Environment= line for ARGS by hand (`systemctl cat` shows it); or keep them (existing: Keep)';
+  const refusalOf = async (files: Files, placement: Placement): Promise<readonly (string | undefined)[]> => {
+    const policy = policyOf(['net.core.somaxconn'], { existing: 'Remove', placement });
+    const refused = planFor(await runningNode(files), policy);
+    return refused.kind === 'refused' ? refused.problems.flatMap(({ message, next }) => [message, next]) : [];
+  };
+  t.same(await refusalOf(files, 'Auto'), [
+    'kernel.sem come from $ARGS (set by Environment=), not from the command itself',
+    byHand,
+  ]);
+  t.same(
+    (await refusalOf(files, 'EnvironmentFile'))[1],
+    byHand,
+    'the two placements do not point at each other',
+  );
+
+  const file = (path: string): Files => ({
+    [unit]: `[Service]\nEnvironmentFile=${path}\nExecStart=/usr/bin/kubelet $ARGS\n`,
+    [path]: 'ARGS=--allowed-unsafe-sysctls=kernel.sem\n',
+  });
+  t.equal(
+    (await refusalOf(file('/etc/default/kubelet'), 'Auto'))[1],
+    'use placement: EnvironmentFile, or keep them (existing: Keep)',
+  );
+  t.same(await refusalOf(file('/etc/default/kubelet'), 'EnvironmentFile'), [], 'which does it');
+  t.equal(
+    (await refusalOf(file('/var/lib/kubelet/kubeadm-flags.env'), 'Auto'))[1],
+    'take them out of ARGS in /var/lib/kubelet/kubeadm-flags.env by hand, and out of what writes that file; or keep them (existing: Keep)',
+  );
+});
+
+void test('what a reader of the unit may misread is pointed out, and the change is made as systemd reads it', async (t) => {
+  const swallowed = await runningNode({
+    [unit]: '[Service]\nExecStart=/usr/bin/kubelet --v=2 \\\nRestart=always\nRestartSec=5\n',
+  });
+  const outcome = planFor(swallowed, policyOf(['net.core.somaxconn']));
+  t.ok(outcome.notes.hints.some((hint) => hint.startsWith(`"Restart=always" in ${unit} is an argument`)));
+
+  const lost = await runningNode({
+    [unit]:
+      '[Service]\nExecStart=/usr/bin/kubelet \\\n  --v=2\n  --cert-dir=/c \\\n  --event-qps=0\nRestart=always\n',
+  });
+  const plan = planFor(lost, policyOf(['net.core.somaxconn']));
+  t.ok(
+    plan.notes.hints.some((hint) =>
+      hint.startsWith(`the kubelet does not get "--cert-dir=/c" and what follows`),
+    ),
+  );
+  t.equal(
+    changeOf(plan).files[0]?.after,
+    '[Service]\nExecStart=/usr/bin/kubelet \\\n  --v=2 \\\n  --allowed-unsafe-sysctls=net.core.somaxconn\n  --cert-dir=/c \\\n  --event-qps=0\nRestart=always\n',
+  );
+  const plain = await runningNode({
+    [unit]: '[Service]\nExecStart=/usr/bin/kubelet --v=2\nRestart=always\n',
+  });
+  const hints = planFor(plain, policyOf(['net.core.somaxconn'])).notes.hints;
+  t.notOk(hints.some((hint) => /no setting of|does not get/.test(hint)));
 });
 
 void test('a pod that uses what goes away forbids the removal, unless it is overruled', async (t) => {
