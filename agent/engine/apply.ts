@@ -144,7 +144,9 @@ export async function applyPolicy(
   );
   switch (result.kind) {
     case 'committed':
-      await written(report, async () => host.state.writeLatch(undefined));
+      // Node sysctls alone say nothing of a kubelet that failed.
+      if (outcome.plan.placement !== undefined)
+        await written(report, async () => host.state.writeLatch(undefined));
       return { kind: 'committed', planned, journal: result.journal, recovered };
     case 'refused':
       return { kind: 'refused', planned, problems: [result.problem], recovered };

@@ -38,6 +38,8 @@ export async function latchAfter(
   { problem, journal }: { readonly problem: Problem; readonly journal: Journal },
 ): Promise<Latch | undefined> {
   const { code, message } = problem;
+  // Without a restart nothing was at risk: it may be tried again, and must not take the place of a kubelet's latch.
+  if (!journal.plan.restart) return undefined;
   if (!kubeletsVerdicts.has(code)) return latchOf(state, planHash).catch(() => undefined);
   return { planHash, code, message, sinceMs: journal.updatedAtMs, transaction: journal.id };
 }

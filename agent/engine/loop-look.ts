@@ -4,7 +4,6 @@ import { makePlan } from '../plan/make-plan.ts';
 import type { Latch } from '../host/latch.ts';
 import type { ObservedNode } from '../plan/observed.ts';
 import type { Plan } from '../plan/plan.ts';
-import { sysctlFilePath } from '../plan/sysctl-plan.ts';
 import type { NodePolicy } from '../policy/merge.ts';
 import type { Subject, Wish } from '../transaction/loop-position.ts';
 import { hashOf } from './apply.ts';
@@ -16,14 +15,23 @@ export interface Look {
   readonly observed: ObservedNode;
   readonly drift: NodeDrift;
   readonly wish: Wish;
+  /** What is not as the policy wants it. */
   readonly subjects: readonly Subject[];
-  /** What to do, and its hash; undefined unless the wish is `change` or `latched`. */
-  readonly plan: { readonly plan: Plan; readonly hash: string } | undefined;
-  /** Why a wish is `latched`. */
-  readonly latch?: Latch | undefined;
-  /** Why nothing may be done. */
+  /** What to do next; undefined unless the wish is `change` or `latched`. */
+  readonly plan: PartPlan | undefined;
+  /** Why a part is not tried again. */
+  readonly latch: Latch | undefined;
+  /** Why nothing may be done about a part. */
   readonly problems: readonly Problem[];
   readonly warnings: readonly Problem[];
+}
+
+/** What is to be done about one part of the policy, and the policy with that part alone. */
+export interface PartPlan {
+  readonly subject: Subject;
+  readonly policy: NodePolicy;
+  readonly plan: Plan;
+  readonly hash: string;
 }
 
 export interface LookRequest {
@@ -31,6 +39,8 @@ export interface LookRequest {
   /** Subjects that are left alone: something else keeps undoing them. */
   readonly except: readonly Subject[];
   readonly latch: Latch | undefined;
+  /** The part whose change failed last: the other one goes first. */
+  readonly failed: Subject | undefined;
   readonly configz: () => Promise<LayerView>;
   readonly nowMs: number;
 }
@@ -49,33 +59,48 @@ export async function lookAtNode(ports: ObservationPorts, request: LookRequest):
     configz: await request.configz(),
     sysctlFiles: policy.sysctls.length === 0 ? [] : await readSysctlFiles(ports.files),
   });
-  const outcome = makePlan(observed, policyWithout(policy, request.except), {
-    force: noForce,
-    nowMs: request.nowMs,
-  });
-  const base = { observed, drift, warnings: outcome.notes.warnings };
+  const order = request.failed === 'sysctls' ? partOrder.toReversed() : partOrder;
+  const parts = order.map((subject) => partOf(observed, request, subject));
+  const drifted = driftedSubjects(drift, policy);
+  const next = parts.find(({ wish }) => wish === 'change');
+  const kubelet = parts.find(({ subject, wish }) => subject === 'kubelet' && wish !== 'nothing');
+  const telling = next ?? kubelet ?? parts.find(({ wish }) => wish !== 'nothing');
+  return {
+    observed,
+    drift,
+    wish: telling?.wish ?? 'nothing',
+    subjects: parts
+      .filter(({ subject, wish }) => wish === 'change' || drifted.includes(subject))
+      .map(({ subject }) => subject),
+    plan: telling?.plan,
+    latch: parts.find(({ latch }) => latch !== undefined)?.latch,
+    problems: parts.flatMap(({ problems }) => problems),
+    warnings: parts.flatMap(({ warnings }) => warnings),
+  };
+}
+
+/** Node sysctls first: they restart nothing and wait for nobody, whatever stands in the way of the kubelet's part. */
+const partOrder: readonly Subject[] = ['sysctls', 'kubelet'];
+
+interface Part extends Pick<Look, 'wish' | 'plan' | 'latch' | 'problems' | 'warnings'> {
+  readonly subject: Subject;
+}
+
+function partOf(observed: ObservedNode, request: LookRequest, subject: Subject): Part {
+  const others = partOrder.filter((other) => other !== subject);
+  const policy = policyWithout(request.policy, [...request.except, ...others]);
+  const outcome = makePlan(observed, policy, { force: noForce, nowMs: request.nowMs });
+  const { warnings } = outcome.notes;
+  const base = { subject, plan: undefined, latch: undefined, problems: [], warnings };
   switch (outcome.kind) {
     case 'converged':
-      return {
-        ...base,
-        wish: 'nothing',
-        subjects: driftedSubjects(drift, policy),
-        plan: undefined,
-        problems: [],
-      };
+      return { ...base, wish: 'nothing' };
     case 'refused':
-      return {
-        ...base,
-        wish: 'refused',
-        subjects: driftedSubjects(drift, policy),
-        plan: undefined,
-        problems: outcome.problems,
-      };
+      return { ...base, wish: 'refused', problems: outcome.problems };
     case 'change': {
-      const plan = { plan: outcome.plan, hash: hashOf(outcome.plan) };
+      const plan = { subject, policy, plan: outcome.plan, hash: hashOf(outcome.plan) };
       const latch = plan.hash === request.latch?.planHash ? request.latch : undefined;
-      const wish = latch === undefined ? 'change' : 'latched';
-      return { ...base, wish, latch, subjects: plannedSubjects(outcome.plan), plan, problems: [] };
+      return { ...base, wish: latch === undefined ? 'change' : 'latched', plan, latch };
     }
     default:
       return unreachable(outcome);
@@ -102,14 +127,6 @@ export function policyWithout(policy: NodePolicy, except: readonly Subject[]): N
 }
 
 const noForce: readonly ForceableCode[] = [];
-
-function plannedSubjects(plan: Plan): readonly Subject[] {
-  const sysctls = plan.sysctlWrites.length > 0 || plan.files.some(({ path }) => path === sysctlFilePath);
-  return [
-    ...(plan.placement === undefined ? [] : ['kubelet' as const]),
-    ...(sysctls ? ['sysctls' as const] : []),
-  ];
-}
 
 function driftedSubjects(drift: NodeDrift, policy: NodePolicy): readonly Subject[] {
   const kubelet = drift.layers.some(({ missing, extra }) => missing.length + extra.length > 0);

@@ -24,6 +24,9 @@ export function stateOf(look: Look, standing: Standing): LoopState {
     case 'latched':
       return 'latched';
     case 'change':
+      // What the kubelet's part stands at is the news, also while the node sysctls are put right.
+      if (look.latch !== undefined) return 'latched';
+      if (look.plan?.subject === 'sysctls' && look.problems.length > 0) return 'refused';
       if (standing.halted) return 'halted';
       return standing.waiting ? 'waitingForSlot' : 'drifted';
     default:

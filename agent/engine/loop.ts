@@ -15,7 +15,7 @@ import { isRetried } from './latch.ts';
 import { applyOnce, slotEndOf } from './loop-apply.ts';
 import { LoopInbox } from './loop-inbox.ts';
 import { LoopJournal } from './loop-journal.ts';
-import { isWell, type Look, lookAtNode, policyWithout, waitsForPods } from './loop-look.ts';
+import { isWell, type Look, lookAtNode, waitsForPods } from './loop-look.ts';
 import { DriftMemory } from './loop-memory.ts';
 import { LoopPods } from './loop-pods.ts';
 import { LoopPolicy } from './loop-policy.ts';
@@ -48,6 +48,7 @@ export class NodeLoop {
   private readonly memory: DriftMemory;
   private position: LoopPosition;
   private look: Look | undefined;
+  private failed: Subject | undefined;
   private untidy = true;
   private moving: LoopPulse;
 
@@ -197,6 +198,7 @@ export class NodeLoop {
       policy: inForce.policy,
       except: this.fought,
       latch: isRetried(latch, this.ports.retry) ? undefined : latch,
+      failed: this.failed,
       configz,
       nowMs: host.clock.now(),
     });
@@ -265,20 +267,20 @@ export class NodeLoop {
   }
 
   private async apply(): Promise<LoopEvent> {
-    const { look, policy } = this;
-    if (look === undefined || policy.inForce === undefined) return { kind: 'lookFailed' };
-    const { subjects, plan } = look;
+    const plan = this.look?.plan;
+    if (plan === undefined) return { kind: 'lookFailed' };
+    const { subject } = plan;
     this.voice.showState('applying');
     await this.voice.reportState();
-    this.ports.log('info', 'applying', { plan: plan?.hash.slice(0, 12), subjects }, 'carrying the plan out');
-    const ended = await applyOnce(this.ports, policyWithout(policy.inForce.policy, this.fought));
+    this.ports.log('info', 'applying', { plan: plan.hash.slice(0, 12), subject }, 'carrying the plan out');
+    const ended = await applyOnce(this.ports, plan.policy);
+    this.failed = ended.result === 'committed' || ended.result === 'nothing' ? undefined : subject;
     this.journal.ended(ended);
     this.voice.logEnd('applied', ended);
-    if (plan?.plan.restart === true) await this.slot.settle(slotEndOf(ended));
+    if (plan.plan.restart) await this.slot.settle(slotEndOf(ended));
     this.ports.publish.refusals(ended.problems.map(({ code }) => code));
-    if (ended.result === 'committed' || ended.result === 'nothing') {
-      return { kind: 'applied', result: ended.result, subjects };
-    }
+    if (ended.result === 'committed' || ended.result === 'nothing')
+      return { kind: 'applied', result: ended.result, subjects: [subject] };
     this.voice.showState(ended.result === 'rolledBack' ? 'drifted' : ended.result);
     return { kind: 'applied', result: ended.result };
   }

@@ -48,6 +48,7 @@ class RollBack {
   private readonly foreign: string[] = [];
   private by: Verdict['by'];
   private restored = false;
+  private filesAreBack = false;
   /** Only then is there anything that systemd must read again. */
   private filesReplaced: boolean;
 
@@ -142,6 +143,7 @@ class RollBack {
       this.restored = false;
     }
     if (restored.failure !== undefined) throw restored.failure;
+    this.filesAreBack = true;
   }
 
   private async proveOld(): Promise<void> {
@@ -249,7 +251,10 @@ class RollBack {
       problem: {
         code: 'ROLLBACK_FAILED',
         message: verdict.message,
-        next: `the old files are in ${state.backupPath(this.journal.id)}; put them back, reload systemd and start ${this.plan.unit}`,
+        next:
+          this.filesAreBack || this.restored
+            ? `the old files are back; \`journalctl --unit ${this.plan.unit}\` says why the kubelet does not run with them`
+            : `the old files are in ${state.backupPath(this.journal.id)}; put them back, reload systemd and start ${this.plan.unit}`,
       },
     };
   }

@@ -127,6 +127,7 @@ function applied(
         slot: 'none',
         wish: 'nothing',
         setbacks: 0,
+        failures: 0,
         heals,
         nodeDueAtMs: nowMs,
         // The first heal is at once; whoever undoes it makes the next ones slower.
@@ -135,8 +136,12 @@ function applied(
       };
     }
     case 'nothing':
-    case 'rolledBack':
       return { ...position, slot: 'none', wish: 'nothing', nodeDueAtMs: nowMs };
+    case 'rolledBack': {
+      const failures = position.failures + 1;
+      const applyNotBeforeMs = nowMs + backoffMs(failures, roll);
+      return { ...position, slot: 'none', wish: 'nothing', failures, nodeDueAtMs: nowMs, applyNotBeforeMs };
+    }
     case 'refused':
     case 'broken':
       return setBack({ ...position, slot: 'none' }, nowMs, settings, roll);

@@ -68,6 +68,8 @@ export interface LoopPosition {
   readonly slot: SlotState;
   /** Refusals and failures in a row. */
   readonly setbacks: number;
+  /** Changes in a row that were taken back. */
+  readonly failures: number;
   readonly applyNotBeforeMs: number;
   /** When each subject was put right again after it had been right under the same policy. */
   readonly heals: Readonly<Record<Subject, readonly number[]>>;
@@ -112,6 +114,7 @@ export function startPosition(nowMs: number, kept?: Pick<LoopPosition, 'heals' |
     needsSlot: false,
     slot: 'none',
     setbacks: 0,
+    failures: 0,
     applyNotBeforeMs: nowMs,
     heals: kept?.heals ?? { kubelet: [], sysctls: [] },
     settled: kept?.settled ?? [],

@@ -93,6 +93,7 @@ void test(
       ]);
       t.equal(code, 0, stderr);
     };
+    const applied = await agent.value('sysctl_agent_applies_total{result="committed"}');
     await rename('kubelet', 'my-kubelet');
     await agent.sees('refusal{code="UNIT_NOT_FOUND"}', 1);
     for (const layer of ['disk', 'loaded', 'process']) {
@@ -104,7 +105,11 @@ void test(
     await rename('my-kubelet', 'kubelet');
     await agent.isIn('converged');
     await agent.sees('refusal{code="UNIT_NOT_FOUND"}', undefined);
-    t.equal(await agent.value('sysctl_agent_applies_total{result="committed"}'), 1, 'nothing was to be done');
+    t.equal(
+      await agent.value('sysctl_agent_applies_total{result="committed"}'),
+      applied,
+      'nothing was to be done',
+    );
   },
 );
 

@@ -16,8 +16,16 @@ void test('the agent brings a node to its policy, and heals what drifts', { skip
   const agent = new RunningAgent(node, ['env', 'KSA_REQUESTED_BY=daemonset/agents']);
   await agent.start();
   await agent.isIn('converged');
-  const audit = node.read('/var/lib/kubelet-sysctl-agent/audit.jsonl').toString().trim();
-  t.match(JSON.parse(audit), { requestedBy: 'daemonset/agents', verdict: 'committed', by: 'agent' });
+  const audit = node.read('/var/lib/kubelet-sysctl-agent/audit.jsonl').toString().trim().split('\n');
+  const line = { requestedBy: 'daemonset/agents', verdict: 'committed', by: 'agent' };
+  t.match(
+    audit.map((text): unknown => JSON.parse(text)),
+    [
+      { ...line, added: [], files: [{ path: '/etc/sysctl.d/zz-kubelet-sysctl-agent.conf' }] },
+      { ...line, added: ['net.core.somaxconn'], files: [{ path: unitPath }] },
+    ],
+    'the node sysctls first, then the kubelet',
+  );
   t.match(await node.admit('net.core.somaxconn=512'), { admitted: true });
   t.equal((await node.exec(['cat', '/proc/sys/net/core/somaxconn'])).stdout, '1234\n');
   t.equal(await agent.value('sysctl_agent_kubelet_restarts_total{reason="apply"}'), 1);
@@ -26,7 +34,7 @@ void test('the agent brings a node to its policy, and heals what drifts', { skip
 
   await t.test('a sysctl that somebody writes is put right, without a restart', async (t) => {
     await node.exec(setSomaxconn(99));
-    await agent.sees('applies_total{result="committed"}', 2);
+    await agent.sees('applies_total{result="committed"}', 3);
     await agent.isIn('converged');
     t.equal((await node.exec(['cat', '/proc/sys/net/core/somaxconn'])).stdout, '1234\n');
     t.equal(await agent.value('sysctl_agent_kubelet_restarts_total{reason="apply"}'), 1);
@@ -124,7 +132,7 @@ void test(
     await swap('second', 'kind: NodeSysctlPolicy\nspec: {');
     await agent.sees('policy_valid', 0);
     await node.exec(setSomaxconn(99));
-    await agent.sees('applies_total{result="committed"}', 2);
+    await agent.sees('applies_total{result="committed"}', 3);
     t.equal(
       (await node.exec(['cat', '/proc/sys/net/core/somaxconn'])).stdout,
       '1234\n',

@@ -48,6 +48,30 @@ function settled(): LoopPosition {
   );
 }
 
+void test('a change that was taken back, and may be tried again, is tried ever more slowly', (t) => {
+  const waits: number[] = [];
+  let position = settled();
+  let now = 0;
+  for (let round = 1; round <= 4; round += 1) {
+    position = { ...position, wish: 'change', applyNotBeforeMs: Math.max(now, position.applyNotBeforeMs) };
+    const failed = nextAction(position, { kind: 'applied', result: 'rolledBack' }, now, settings, 0.5);
+    t.equal(failed.action, 'lookAtNode', 'the node is looked at, whatever comes next');
+    const step = nextAction(failed.position, seen('change', false), now, settings, 0.5);
+    waits.push(step.position.applyNotBeforeMs - now);
+    t.not(step.action, 'apply');
+    ({ position } = step);
+    now = position.applyNotBeforeMs;
+    t.equal(nextAction(position, { kind: 'timePassed' }, now, settings, 0.5).action, 'apply');
+  }
+  t.same(
+    waits,
+    [1, 2, 3, 4].map((repetition) => backoffMs(repetition, 0.5)),
+  );
+  const done = nextAction(position, { ...committed, subjects: [] }, now, settings, 0.5);
+  t.equal(done.position.failures, 0);
+  t.end();
+});
+
 void test('a start loads the policy, looks, and waits for the next cycle', (t) => {
   const steps = walk([
     [0, { kind: 'started' }],

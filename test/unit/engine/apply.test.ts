@@ -511,6 +511,7 @@ void t.test(
     const outcome = await apply(node);
     t.equal(outcome.kind, 'broken');
     t.equal(codeOf(outcome), 'ROLLBACK_FAILED');
+    t.match(outcome, { problem: { next: /^the old files are back; `journalctl --unit kubelet\.service` / } });
     t.equal(node.read(unitFile), unitText);
     t.equal((await node.host.state.readJournal())?.state, 'broken');
     const waits = node.events.flatMap((event) => (event.kind === 'waiting' ? [event.why] : []));
@@ -574,11 +575,23 @@ void t.test('node sysctls are written without a restart and without a watchdog',
   );
 });
 
-void t.test('a sysctl that the kernel refuses is put back, and the change latched', tier, async (t) => {
+void t.test('a sysctl that the kernel refuses is put back, and may be tried again', tier, async (t) => {
   const node = await fakeNode(t, { sysctls: { 'vm.max_map_count': '65530' } });
   node.sysctls.refuse('vm.max_map_count', 'EINVAL');
   const outcome = await apply(node, { policy: sysctlPolicy });
   t.equal(codeOf(outcome), 'SYSCTL_WRITE_FAILED');
   t.equal(outcome.kind, 'rolledBack');
-  t.ok(await node.host.state.readLatch());
+  t.equal(await node.host.state.readLatch(), undefined, 'nothing was at risk');
 });
+
+void t.test(
+  'node sysctls that are set say nothing of a kubelet that failed: its latch stays',
+  tier,
+  async (t) => {
+    const node = await fakeNode(t, { sysctls: { 'vm.max_map_count': '65530' } });
+    node.kubelet(withFlag({ exitsAfterMs: 0 }));
+    t.equal((await apply(node)).kind, 'rolledBack');
+    t.equal((await apply(node, { policy: sysctlPolicy })).kind, 'committed');
+    t.equal(codeOf(await apply(node)), 'PLAN_LATCHED');
+  },
+);
