@@ -11,7 +11,12 @@ export type CommandKind =
       /** argv index where the kubelet's flags begin: 1, or 2 for hyperkube. */
       readonly argsFrom: number;
     }
-  | { readonly kind: 'wrapper'; readonly wrapper: string; readonly problem: Problem }
+  | {
+      readonly kind: 'wrapper';
+      readonly wrapper: string;
+      readonly mayBecomeKubelet: boolean;
+      readonly problem: Problem;
+    }
   | { readonly kind: 'distribution'; readonly name: DistributionName; readonly problem: Problem }
   | { readonly kind: 'unknown'; readonly problem: Problem };
 

@@ -4,6 +4,8 @@ import type { Problem } from '../errors.ts';
 export interface Wrapper {
   /** The wrapper as an admin would call it: `sh -c`, `docker run`, `script`, `kubenswrapper`. */
   readonly wrapper: string;
+  /** Whether the unit's process may turn into the kubelet: not that of a container, nor a shell with its own words. */
+  readonly mayBecomeKubelet: boolean;
   readonly problem: Problem;
 }
 
@@ -56,6 +58,7 @@ function shell(args: readonly string[]): Wrapper {
   // -c may stand in a bundle: -ec, -lc.
   if (!args.some((arg) => /^-[a-z]*c$/.test(arg))) return script();
   return wrapped(
+    false,
     'sh -c',
     'the unit starts a shell that gets the command as one word: a flag put behind it becomes $0 of that shell, and the kubelet starts without it',
     `Put the flag inside the quoted command by hand, ${ownFile}`,
@@ -64,8 +67,9 @@ function shell(args: readonly string[]): Wrapper {
 
 function script(): Wrapper {
   return wrapped(
+    true,
     'script',
-    'the unit starts a script: whether it hands its arguments on to the kubelet cannot be known',
+    'the unit starts a script, and no running kubelet shows that it hands its arguments on',
     `Put the flag into the script by hand, ${ownFile}`,
   );
 }
@@ -75,12 +79,14 @@ function container(program: string, args: readonly string[]): Wrapper {
   const name = verb === undefined ? program : `${program} ${verb}`;
   if (verb === 'logs' || verb === 'attach' || verb === 'wait' || verb === 'start') {
     return wrapped(
+      false,
       name,
       `the unit runs "${name}": the kubelet is a container that something else created, and its command is fixed since then`,
       'Add the flag where that container is created.',
     );
   }
   return wrapped(
+    false,
     name,
     `the unit runs "${name}": the kubelet is a container, its process is not the unit's, and its health cannot be told from the unit`,
     `Add the flag behind the image's kubelet command by hand, or write the list into the file that its --config names.`,
@@ -89,12 +95,13 @@ function container(program: string, args: readonly string[]): Wrapper {
 
 function prefix(program: string): Wrapper {
   return wrapped(
+    true,
     program,
-    `the unit starts the kubelet through ${program}: the unit's process may not be the kubelet's`,
+    `the unit starts the kubelet through ${program}, and no running kubelet shows that it hands a flag on`,
     `Add the flag at the end of the command by hand, ${ownFile}`,
   );
 }
 
-function wrapped(wrapper: string, message: string, next: string): Wrapper {
-  return { wrapper, problem: { code: 'UNIT_WRAPPED', message, next } };
+function wrapped(mayBecomeKubelet: boolean, wrapper: string, message: string, next: string): Wrapper {
+  return { wrapper, mayBecomeKubelet, problem: { code: 'UNIT_WRAPPED', message, next } };
 }

@@ -1,6 +1,7 @@
 import { unite } from '../kubelet/allowlist.ts';
 import type { Problem } from '../errors.ts';
-import { expandArgv, otherWords } from './command-line.ts';
+import { otherWords } from './became-kubelet.ts';
+import { expandArgv } from './command-line.ts';
 import { readFacts, type KubeletFacts } from './facts.ts';
 import type { EnvironmentFileRef, ObservedFile, ObservedNode } from './observed.ts';
 import type { PossibleProposal, ProposedFile, Wanted } from './proposal.ts';

@@ -1,11 +1,11 @@
 import type { Problem } from '../errors.ts';
-import { isAllowlistFlag, walkFlags } from '../kubelet/argv.ts';
-import { classifyCommand, classifyProcess } from '../kubelet/command.ts';
+import { classifyCommand } from '../kubelet/command.ts';
 import { type FlagOccurrence, readAllowlistFlag } from '../kubelet/flag.ts';
 import { type EffectiveCommand, readUnit, type UnitSource } from '../unit-file/effective.ts';
 import { readEnv } from '../unit-file/env-file.ts';
 import { argvOf } from '../unit-file/exec.ts';
 import { expandVariables } from '../unit-file/expand.ts';
+import { becameKubelet, provenArgsFrom } from './became-kubelet.ts';
 import { type FlagVariable, flagVariables } from './flag-variables.ts';
 import type { LoadedCommand, ObservedFile, ObservedNode } from './observed.ts';
 
@@ -46,6 +46,13 @@ export function readCommand(
   const loaded = observed.unit?.execStart[0];
   if (loaded === undefined) return readLoaded(observed, sources);
   const kind = classifyCommand(loaded.path, loaded.argv);
+  if (kind.kind === 'wrapper') {
+    const reading = readLoaded(observed, sources);
+    const argsFrom = reading.ok ? provenArgsFrom(observed, loaded, reading.command.expanded) : undefined;
+    return reading.ok && argsFrom !== undefined
+      ? analyse({ ...reading.command, argsFrom })
+      : { ok: false, problem: kind.problem };
+  }
   if (kind.kind !== 'kubelet') return { ok: false, problem: kind.problem };
   const reading = readLoaded(observed, sources);
   if (!reading.ok) return reading;
@@ -58,38 +65,6 @@ export function readCommand(
     );
   }
   return analyse(command);
-}
-
-/**
- * Whether the unit's program has made itself the kubelet, with the arguments of the unit: hyperkube is a script that
- * does so since 1.17. It hands on what it gets, then; probation sees whether the new flag arrived as well.
- */
-export function becameKubelet(
-  { process }: Pick<ObservedNode, 'process'>,
-  { expanded, argsFrom }: Pick<KubeletCommand, 'expanded' | 'argsFrom'>,
-): boolean {
-  if (process === undefined) return false;
-  const running = classifyProcess(process);
-  const given = otherWords(expanded.slice(argsFrom));
-  const got = otherWords(process.argv.slice(1));
-  // Without an argument there is no evidence that any would be handed on.
-  return (
-    running.kind === 'kubelet' &&
-    running.argsFrom === 1 &&
-    given.length > 0 &&
-    given.length === got.length &&
-    given.every((word, index) => word === got[index])
-  );
-}
-
-/** Arguments of a kubelet without the allowlist flag. */
-export function otherWords(args: readonly string[]): readonly string[] {
-  const own = new Set(
-    walkFlags(args)
-      .filter(isAllowlistFlag)
-      .flatMap(({ index, words }) => (words === 2 ? [index, index + 1] : [index])),
-  );
-  return args.filter((_, index) => !own.has(index));
 }
 
 /** The command as systemd holds it and where it is written, whatever it starts. */

@@ -1,11 +1,12 @@
 import { unite } from '../kubelet/allowlist.ts';
-import { classifyCommand, classifyProcess } from '../kubelet/command.ts';
+import { classifyCommand, classifyProcess, type CommandKind } from '../kubelet/command.ts';
 import { readKubeletConfig } from '../kubelet/config.ts';
 import { readAllowlistFlag } from '../kubelet/flag.ts';
 import { inForce } from '../kubelet/in-force.ts';
 import { parseKubeletVersion } from '../kubelet/version.ts';
 import { readUnit } from '../unit-file/effective.ts';
 import { argvOf } from '../unit-file/exec.ts';
+import { provenArgsFrom } from './became-kubelet.ts';
 import { expandArgv } from './command-line.ts';
 import { distributionList } from './distribution.ts';
 import type { LoadedUnit, ObservedFile, ObservedNode } from './observed.ts';
@@ -94,7 +95,7 @@ function listOf(
   argv: readonly string[],
   commandHolder: string | undefined,
 ): LayerView {
-  const command = classifyCommand(path, argv);
+  const command = kindOf(observed, path, argv);
   if (command.kind === 'distribution') {
     const list = distributionList(observed, command, argv, commandHolder);
     if (!list.ok) return unknown(list.problem.message);
@@ -110,6 +111,14 @@ function listOf(
   if (!config.ok) return unknown(config.problem.message);
   const entries = inForce(undefined, config.facts.allowedUnsafeSysctls);
   return { kind: 'known', entries, holder: config.listFrom ?? commandHolder };
+}
+
+/** What a command starts; a program that has become the kubelet counts as one. */
+function kindOf(observed: ObservedNode, path: string, argv: readonly string[]): CommandKind {
+  const kind = classifyCommand(path, argv);
+  if (kind.kind !== 'wrapper') return kind;
+  const argsFrom = provenArgsFrom(observed, { path, argv, flags: [] }, argv);
+  return argsFrom === undefined ? kind : { kind: 'kubelet', executable: path, argsFrom };
 }
 
 function unknown(reason: string): LayerView {

@@ -1,7 +1,7 @@
 import type { Problem } from '../errors.ts';
 import { dangerousHooks } from '../kubelet/hooks.ts';
 import { driftedKernelDefaults, kernelDefaultsProblem } from '../kubelet/kernel-defaults.ts';
-import { becameKubelet } from './command-line.ts';
+import { becameKubelet } from './became-kubelet.ts';
 import { type KubeletFacts, readFacts } from './facts.ts';
 import type { LoadedUnit, ObservedFile, ObservedNode } from './observed.ts';
 import { startProblems } from './start-conditions.ts';
