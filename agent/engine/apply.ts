@@ -3,6 +3,7 @@ import { type ForceableCode, type Problem, problemOf, unreachable } from '../err
 import type { ObservedNode } from '../plan/observed.ts';
 import { makePlan } from '../plan/make-plan.ts';
 import type { Plan, PlanOutcome } from '../plan/plan.ts';
+import { sysctlFilePath } from '../plan/sysctl-plan.ts';
 import { canonical } from '../policy/hash.ts';
 import type { NodePolicy } from '../policy/merge.ts';
 import type { Journal } from '../transaction/journal.ts';
@@ -171,16 +172,21 @@ async function written(report: Report, write: () => Promise<void>): Promise<void
   }
 }
 
-/** Names a change by what it does to which bytes: the same wish on another state of the node is another plan. */
+/**
+ * Names a change by what it does to which bytes: the same wish on another state of the node is another plan. A change of
+ * the kubelet has the same name whatever node sysctls are put right beside it, since they come and go.
+ */
 export function hashOf(plan: Plan): string {
+  const ofKubelet = plan.placement !== undefined;
+  const files = plan.files.filter(({ path }) => !ofKubelet || path !== sysctlFilePath);
   const essence = {
     unit: plan.unit,
-    files: plan.files.map((file) => ({
+    files: files.map((file) => ({
       path: file.path,
       before: file.before?.sha256 ?? null,
       after: file.after,
     })),
-    sysctls: plan.sysctlWrites.map(({ name, value }) => ({ name, value })),
+    sysctls: ofKubelet ? [] : plan.sysctlWrites.map(({ name, value }) => ({ name, value })),
   };
   return createHash('sha256').update(canonical(essence)).digest('hex');
 }

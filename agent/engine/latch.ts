@@ -53,7 +53,6 @@ const kubeletsVerdicts: ReadonlySet<ErrorCode> = new Set([
   'KUBELET_RESTARTED',
   'KUBELET_NOT_ANSWERING',
   'FLAG_NOT_IN_FORCE',
-  'SYSCTL_WRITE_FAILED',
 ]);
 
 /** A kubelet had to be started again for it. Somebody who stops the agent says nothing about the change. */

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap';
 import type { Latch } from '../../../agent/host/latch.ts';
-import { applyPolicy } from '../../../agent/engine/apply.ts';
+import { applyPolicy, hashOf, planNode } from '../../../agent/engine/apply.ts';
 import { type Look, lookAtNode, type LookRequest } from '../../../agent/engine/loop-look.ts';
 import { stateOf } from '../../../agent/engine/loop-words.ts';
 import { type FakeNode, fakeNode } from '../../support/host/fake-node.ts';
@@ -74,6 +74,10 @@ void t.test('a kubelet that is latched does not keep the node sysctls from being
   t.equal(stateOf(healing, standing), 'latched');
   await carryOut(t, node, healing);
   t.equal((await look(node, { latch })).wish, 'latched', 'what is latched is the very same plan as before');
+
+  node.sysctls.set('vm.max_map_count', '1');
+  const { outcome } = await planNode(node.ports, wanted, [], node.host.clock.now());
+  t.equal(outcome.kind === 'change' && hashOf(outcome.plan), latch.planHash, 'and that of an apply of both');
 });
 
 void t.test(
