@@ -146,8 +146,11 @@ function allowedOn(status: FleetNode['status']): readonly string[] {
 }
 
 function messageOf(nodes: readonly FleetNode[], name: string): string {
-  const last = nodes.find((node) => node.name === name)?.status?.lastTransaction;
-  return last === undefined || last.code === '' ? '' : `: ${last.code}, ${last.message}`;
+  const status = nodes.find((node) => node.name === name)?.status;
+  const last = status?.lastTransaction;
+  // Node sysctls may have been put right since: then the last transaction is not the one that failed.
+  const why = last === undefined || last.code === '' ? status?.message : `${last.code}, ${last.message}`;
+  return why === undefined || why === '' ? '' : `: ${why}`;
 }
 
 function bar(part: number, width: number, page: Page): string {

@@ -88,6 +88,25 @@ void t.test('the fleet at a glance: rows, who is at risk, who failed, what pods 
   t.end();
 });
 
+void t.test('a failure is told also where node sysctls were put right since', (t) => {
+  const message = 'T was rolled back and is not tried again by itself. KUBELET_EXITED: it exited';
+  const failed = node('node-1', {
+    state: 'latched',
+    lastTransaction: { ...last, verdict: 'committed', code: undefined, message: 'proven and committed' },
+    conditions: [{ type: 'Converged', status: 'False', reason: 'latched', message }],
+  });
+  const lines = renderCluster(
+    { nodes: [failed], slots: [slot(0, 'node-1', 'rolledBack')] },
+    { width: 200, colour: false },
+    now,
+  );
+  t.ok(
+    lines.some((line) => line.endsWith(`for 1 min 5 s: latched: ${message}`)),
+    lines.join('\n'),
+  );
+  t.end();
+});
+
 void t.test('no line is wider than the page, whatever the names', (t) => {
   const long = {
     nodes: [node(`ip-${'1'.repeat(80)}.example`, { policies: ['a'.repeat(60), 'b'] })],
