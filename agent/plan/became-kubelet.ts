@@ -1,6 +1,6 @@
 import { isAllowlistFlag, walkFlags } from '../kubelet/argv.ts';
 import { classifyCommand, classifyProcess } from '../kubelet/command.ts';
-import type { LoadedCommand, ObservedNode } from './observed.ts';
+import type { LoadedCommand, ObservedNode, ObservedProcess } from './observed.ts';
 
 /**
  * Whether the unit's program has made itself the kubelet, with the arguments of the unit: hyperkube is a script that
@@ -11,17 +11,22 @@ export function becameKubelet(
   { expanded, argsFrom }: { readonly expanded: readonly string[]; readonly argsFrom: number },
 ): boolean {
   if (process === undefined) return false;
-  const running = classifyProcess(process);
+  const args = kubeletArgs(process);
   const given = otherWords(expanded.slice(argsFrom));
-  const got = otherWords(process.argv.slice(1));
+  const got = otherWords(args ?? []);
   // Without an argument there is no evidence that any would be handed on.
   return (
-    running.kind === 'kubelet' &&
-    running.argsFrom === 1 &&
+    args !== undefined &&
     given.length > 0 &&
     given.length === got.length &&
     given.every((word, index) => word === got[index])
   );
+}
+
+/** What a running kubelet got, without its program and hyperkube's `kubelet`; undefined of another process. */
+export function kubeletArgs(process: ObservedProcess): readonly string[] | undefined {
+  const running = classifyProcess(process);
+  return running.kind === 'kubelet' ? process.argv.slice(running.argsFrom) : undefined;
 }
 
 /** Arguments of a kubelet without the allowlist flag. */

@@ -1,7 +1,7 @@
 import type { Problem } from '../errors.ts';
 import { dangerousHooks } from '../kubelet/hooks.ts';
 import { driftedKernelDefaults, kernelDefaultsProblem } from '../kubelet/kernel-defaults.ts';
-import { becameKubelet } from './became-kubelet.ts';
+import { becameKubelet, kubeletArgs } from './became-kubelet.ts';
 import { type KubeletFacts, readFacts } from './facts.ts';
 import type { LoadedUnit, ObservedFile, ObservedNode } from './observed.ts';
 import { startProblems } from './start-conditions.ts';
@@ -117,7 +117,7 @@ function processProblems(
     !sameList(process.argv, command.expanded) &&
     !(
       becameKubelet(observed, command) &&
-      sameList(process.argv.slice(1), command.expanded.slice(command.argsFrom))
+      sameList(kubeletArgs(process) ?? [], command.expanded.slice(command.argsFrom))
     )
   ) {
     problems.push({

@@ -34,6 +34,17 @@ for (const command of [
   });
 }
 
+void test('hyperkube behind such a program is a kubelet too', async (t) => {
+  const observed = await runningNode(files('/usr/bin/nice -n -5 /opt/hyperkube kubelet $ARGS'), {
+    argv: ['/opt/hyperkube', 'kubelet', '--v=2', '--node-ip=192.0.2.1'],
+    executable: '/opt/hyperkube',
+  });
+  t.match(
+    changeOf(planFor(observed, policy)).files[0]?.after,
+    'hyperkube kubelet $ARGS --allowed-unsafe-sysctls=net.core.somaxconn\n',
+  );
+});
+
 const refused: readonly (readonly [title: string, command: string, spec: NodeSpec])[] = [
   [
     'its words are others',
