@@ -33,7 +33,7 @@ function countStates(nodes: readonly FleetNode[]): Readonly<Record<string, numbe
 /** As the custom resource has it, but what may be absent there is null here. */
 function statusJson(status: FleetNode['status']): object | null {
   if (status === undefined) return null;
-  const { lastTransaction, policies, ...same } = status;
+  const { lastTransaction, latched, policies, ...same } = status;
   return {
     ...same,
     policies: policies.map(({ name, observedGeneration }) => ({
@@ -41,5 +41,6 @@ function statusJson(status: FleetNode['status']): object | null {
       observedGeneration: observedGeneration ?? null,
     })),
     lastTransaction: lastTransaction ?? null,
+    latched: latched ?? null,
   };
 }

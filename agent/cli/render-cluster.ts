@@ -147,9 +147,10 @@ function allowedOn(status: FleetNode['status']): readonly string[] {
 
 function messageOf(nodes: readonly FleetNode[], name: string): string {
   const status = nodes.find((node) => node.name === name)?.status;
-  const last = status?.lastTransaction;
   // Node sysctls may have been put right since: then the last transaction is not the one that failed.
-  const why = last === undefined || last.code === '' ? status?.message : `${last.code}, ${last.message}`;
+  const failed = status?.latched ?? status?.lastTransaction;
+  const why =
+    failed === undefined || failed.code === '' ? status?.message : `${failed.code}, ${failed.message}`;
   return why === undefined || why === '' ? '' : `: ${why}`;
 }
 

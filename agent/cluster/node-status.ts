@@ -31,6 +31,15 @@ export interface NodeFacts {
         readonly message: string;
       }
     | undefined;
+  /** The change that failed and is not tried again by itself. */
+  readonly latch:
+    | {
+        readonly transaction: string;
+        readonly sinceMs: number;
+        readonly code: string;
+        readonly message: string;
+      }
+    | undefined;
 }
 
 /** What the cluster adds to it. */
@@ -46,7 +55,7 @@ export interface StatusContext {
 /** The status of a node as the cluster shows it. Pure; lists are cut to their limits, the count of drift is not. */
 export function nodeStatusOf(facts: NodeFacts, context: StatusContext): NodeStatus {
   const drift = driftOf(facts);
-  const { lastTransaction } = facts;
+  const { lastTransaction, latch } = facts;
   const { slot } = context;
   return {
     state: facts.state,
@@ -84,6 +93,16 @@ export function nodeStatusOf(facts: NodeFacts, context: StatusContext): NodeStat
             by: lastTransaction.by ?? '',
             code: lastTransaction.code ?? '',
             message: cut(lastTransaction.message),
+          },
+        }),
+    ...(latch === undefined
+      ? {}
+      : {
+          latched: {
+            transaction: latch.transaction,
+            since: stamp(latch.sinceMs),
+            code: latch.code,
+            message: cut(latch.message),
           },
         }),
     forbiddenPods: context.forbidden.slice(0, statusLimits.forbiddenPods),
@@ -182,9 +201,9 @@ function conditionsOf(facts: NodeFacts, { slot, before }: StatusContext): readon
 function headline(facts: NodeFacts, { slot, forbidden }: StatusContext): string {
   if (slot.kind === 'halted')
     return `The rollout of policy ${slot.policy} is halted by ${slot.by.join(', ')}.`;
-  const last = facts.lastTransaction;
-  if ((facts.state === 'latched' || facts.state === 'broken') && last?.code !== undefined)
-    return `${last.code}: ${last.message}`;
+  // Node sysctls may have been put right since: then the last transaction is not the one that failed.
+  const failed = facts.latch ?? (facts.state === 'broken' ? facts.lastTransaction : undefined);
+  if (failed?.code !== undefined) return `${failed.code}: ${failed.message}`;
   const converged = facts.conditions.find(({ type }) => type === 'Converged');
   if (converged?.status !== 'True' && converged !== undefined && converged.message !== '')
     return `${converged.reason}: ${converged.message}`;

@@ -43,6 +43,13 @@ export interface NodeStatus {
     readonly code: string;
     readonly message: string;
   };
+  /** Absent unless a change is not tried again by itself. */
+  readonly latched?: {
+    readonly transaction: string;
+    readonly since: string;
+    readonly code: string;
+    readonly message: string;
+  };
   readonly forbiddenPods: readonly {
     readonly namespace: string;
     readonly sysctl: string;
@@ -157,6 +164,12 @@ export const nodeStatusSchema: Schema = record(
       code: words('Why it was not committed.', 63),
       message: words('The same in words.', statusLimits.message),
     }),
+    latched: record('The change that failed and is not tried again by itself.', {
+      transaction: words('Its name; the annotation sysctl-agent.dev/retry takes it.'),
+      since: moment('When it failed.'),
+      code: words('Why.', 63),
+      message: words('The same in words.', statusLimits.message),
+    }),
     forbiddenPods: many(
       record('Pods that the kubelet rejected (SysctlForbidden) for one sysctl.', {
         namespace: words('Their namespace.', 63),
@@ -177,7 +190,7 @@ export const nodeStatusSchema: Schema = record(
       ['type'],
     ),
   },
-  ['lastTransaction'],
+  ['lastTransaction', 'latched'],
 );
 
 /** The CustomResourceDefinition of the status. It has no subresource: an agent creates and writes it in one request. */

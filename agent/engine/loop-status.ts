@@ -32,6 +32,7 @@ export function statusFacts(request: StatusRequest): NodeStatusFacts {
     drift: look.drift,
     driftSince: request.since,
     lastTransaction: request.lastTransaction,
+    latch: look.latch,
   };
 }
 

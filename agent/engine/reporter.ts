@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../errors.ts';
+import type { Latch } from '../host/latch.ts';
 import type { NodeDrift } from '../plan/drift.ts';
 import type { LoopState } from '../transaction/loop-position.ts';
 
@@ -16,6 +17,8 @@ export interface NodeStatusFacts {
   /** Since when each drift lasts, by `kind/name`. */
   readonly driftSince: Readonly<Record<string, number>>;
   readonly lastTransaction: LastTransaction | undefined;
+  /** The change that failed and is not tried again by itself. */
+  readonly latch: Latch | undefined;
 }
 
 export interface StatusCondition {

@@ -252,6 +252,7 @@ void t.test(
           code: undefined,
           message: long,
         },
+        latch: { transaction: 't', sinceMs: 0, code: 'PROOF_FAILED', message: long },
       }),
       {
         ...context,
@@ -277,6 +278,38 @@ void t.test('the message of a halted node names whom it waits for', (t) => {
   const status = nodeStatusOf(factsOf({ policies: ['web'], state: 'halted' }), { ...context, slot });
   t.equal(status.message, 'The rollout of policy web is halted by node-7.');
   t.match(status.conditions.at(-1), { type: 'RolloutHalted', status: 'True', message: 'waits for node-7' });
+  t.end();
+});
+
+void t.test('a latched node says which change failed, whatever was put right since', (t) => {
+  const at = Date.UTC(2026, 0, 2);
+  const status = nodeStatusOf(
+    factsOf({
+      policies: ['web'],
+      state: 'latched',
+      latch: { transaction: 'T1', sinceMs: at, code: 'KUBELET_EXITED', message: 'it exited' },
+      lastTransaction: {
+        id: 'T2',
+        startedAtMs: at,
+        endedAtMs: at,
+        verdict: 'committed',
+        by: 'agent',
+        code: undefined,
+        message: 'proven and committed',
+      },
+    }),
+    context,
+  );
+  t.match(status, {
+    message: 'KUBELET_EXITED: it exited',
+    latched: {
+      transaction: 'T1',
+      since: '2026-01-02T00:00:00Z',
+      code: 'KUBELET_EXITED',
+      message: 'it exited',
+    },
+    lastTransaction: { id: 'T2', verdict: 'committed' },
+  });
   t.end();
 });
 

@@ -78,22 +78,22 @@ void t.test('two agents in a cluster', { skip }, async (t) => {
   });
 
   await t.test('a failed change is tried once more when its Node says so, and only once', async (t) => {
-    const last = (status: unknown): string => text(field(status, 'lastTransaction'), 'id') ?? '';
+    const latched = (status: unknown): string => text(field(status, 'latched'), 'transaction') ?? '';
     const retry = async (id: string): Promise<void> => {
       await api.admin.merge(`/api/v1/nodes/${first.name}`, {
         metadata: { annotations: { 'sysctl-agent.dev/retry': id } },
       });
     };
-    const failed = last(await first.status());
+    const failed = latched(await first.status());
     await retry(failed);
-    const again = await first.isIn('latched', (seen) => last(seen) !== failed);
+    const again = await first.isIn('latched', (seen) => latched(seen) !== failed);
     t.match(field(again, 'lastTransaction'), { verdict: 'rolledBack', code: /^KUBELET_/ });
     // Each makes the agent look again.
     for (const id of ['', `${failed}x`, failed]) {
       await retry(id);
       await setTimeout(1_500);
     }
-    t.equal(last(await first.status()), last(again));
+    t.equal(latched(await first.status()), latched(again));
     t.match(await slotsOf(api), [{ holder: first.name, failure: 'rolledBack' }]);
   });
 

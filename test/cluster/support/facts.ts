@@ -40,6 +40,7 @@ export function factsOf(over: Partial<NodeFacts> & { policies: readonly string[]
     drift: driftWith({ entries: ['net.core.somaxconn'] }),
     driftSince: {},
     lastTransaction: undefined,
+    latch: undefined,
     ...over,
   };
 }
