@@ -3,7 +3,7 @@ import type { KubeletCommand } from './command-line.ts';
 
 /**
  * What a reader of the unit may take for something else than systemd does: a setting that a backslash above it made an
- * argument, and flags below a line that lacks its backslash. systemd is content with both (facts of its line reader).
+ * argument, and flags below a line that lacks its backslash. systemd loads both without an error.
  */
 export function commandHints({ holder, written }: KubeletCommand): readonly string[] {
   const swallowed = written.command.words
@@ -19,6 +19,6 @@ export function commandHints({ holder, written }: KubeletCommand): readonly stri
   if (lost.length === 0) return swallowed;
   return [
     ...swallowed,
-    `the kubelet does not get "${/^\S*/.exec(lost[0] ?? '')?.[0] ?? ''}" and what follows it in ${holder.path}: the line above it has no backslash at its end, or blanks behind it`,
+    `the kubelet does not get "${/^\S*/.exec(lost[0] ?? '')?.[0] ?? ''}" and what follows it in ${holder.path}: the line above it does not end with a single backslash as its very last character`,
   ];
 }
