@@ -78,7 +78,10 @@ export async function connectNode(options: NodeOptions): Promise<NodeConnection>
       runningPods: async () => readRunningPods({ root }),
     },
     async transactions() {
-      if (systemd === undefined) throw new AgentError('SYSTEMD_UNREACHABLE', `no systemd runs under ${root}`);
+      if (systemd === undefined)
+        throw new AgentError('SYSTEMD_UNREACHABLE', `no systemd runs under ${root}`, {
+          next: 'an image has no transactions to take back: take entries out with existing: Remove',
+        });
       const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
       return {
         files,

@@ -33,6 +33,7 @@ export async function readImageUnit(files: HostFiles, name: string): Promise<Loa
     unitFileState: '',
     invocationId: '',
     jobQueued: false,
+    mayRestart: true,
     startLimitBurst: 0,
     startLimitIntervalMs: 0,
     type: unit.last('Service', 'Type')?.value ?? 'simple',

@@ -24,6 +24,7 @@ export async function observeUnit({ unitPath, optional }: SystemdCalls, unit: st
     unitFileState: asString(await u('UnitFileState')),
     invocationId: asHex(await u('InvocationID')),
     jobQueued: asNumber(asArray(await u('Job'))[0]) !== 0,
+    mayRestart: (await u('CanStart')) !== false && (await u('CanStop')) !== false,
     startLimitBurst: asNumber(await u('StartLimitBurst')),
     startLimitIntervalMs: asMilliseconds(await u('StartLimitIntervalUSec')),
     type: asString(await s('Type')),

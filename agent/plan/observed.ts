@@ -33,6 +33,8 @@ export interface LoadedUnit {
   /** Hex; empty before the first start. */
   readonly invocationId: string;
   readonly jobQueued: boolean;
+  /** Neither RefuseManualStart= nor RefuseManualStop=: systemd restarts it when it is asked to. */
+  readonly mayRestart: boolean;
   readonly startLimitBurst: number;
   readonly startLimitIntervalMs: number;
   readonly type: string;

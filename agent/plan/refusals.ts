@@ -36,6 +36,12 @@ export function restartProblems(
       `systemd has a job queued for ${unit.id}`,
       'wait until it is done, then try again',
     );
+  if (!unit.mayRestart)
+    say(
+      'UNIT_NOT_RESTARTABLE',
+      `systemd refuses to restart ${unit.id}: it has RefuseManualStart= or RefuseManualStop=`,
+      'take that setting out of the unit',
+    );
   // A negative age is that of a clock which was set back: it says nothing, and would refuse until the clock catches up.
   if (unit.nRestarts > 0 && upForMs >= 0 && upForMs < settledAfterMs) {
     say(

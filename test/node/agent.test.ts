@@ -149,6 +149,17 @@ void t.test('every bad entry is refused with nothing touched', tier, async (t) =
   t.equal(await node.property('MainPID'), pid);
 });
 
+for (const setting of ['RefuseManualStart', 'RefuseManualStop']) {
+  void t.test(`a unit with ${setting}= is refused before anything is touched`, tier, async (t) => {
+    const node = await bootNode({ layout: 'quick' }, t);
+    node.write('/etc/systemd/system/kubelet.service.d/10-manual.conf', `[Unit]\n${setting}=yes\n`);
+    await node.systemctl('daemon-reload');
+    const refused = await node.agent(['apply', '--allow', 'net.core.somaxconn']);
+    t.equal(refused.code, 3, refused.stdout + refused.stderr);
+    t.match(refused.stdout + refused.stderr, /UNIT_NOT_RESTARTABLE[^]*next:/);
+  });
+}
+
 for (const [layout, code] of [
   ['sh-wrapper', 'UNIT_WRAPPED'],
   ['docker-wrapper', 'UNIT_WRAPPED'],

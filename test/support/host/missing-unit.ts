@@ -14,6 +14,7 @@ export const missingUnit: LoadedUnit = {
   unitFileState: '',
   invocationId: '',
   jobQueued: false,
+  mayRestart: true,
   startLimitBurst: 5,
   startLimitIntervalMs: 10_000,
   type: 'simple',

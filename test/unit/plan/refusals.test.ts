@@ -50,6 +50,12 @@ const cases: readonly [title: string, codes: readonly ErrorCode[], files: Files,
     { [unit]: plain },
     { loaded: { nRestarts: 3, mainStartedAtMs: nowMs + 3_600_000 } },
   ],
+  [
+    'a unit that systemd restarts for nobody',
+    ['UNIT_NOT_RESTARTABLE'],
+    { [unit]: plain },
+    { loaded: { mayRestart: false } },
+  ],
   ['a job in the queue', ['UNIT_JOB_QUEUED'], { [unit]: plain }, { loaded: { jobQueued: true } }],
   [
     'edits that systemd has not read',
