@@ -1,4 +1,5 @@
 import type { Problem } from '../errors.ts';
+import { sameWords } from '../kubelet/argv.ts';
 import type { LoadedCommand, LoadedUnit } from '../plan/observed.ts';
 import type { Expectation } from '../plan/plan.ts';
 
@@ -39,9 +40,7 @@ export function proveLoaded(
 }
 
 function sameCommand(a: LoadedCommand, b: LoadedCommand): boolean {
-  return a.path === b.path && sameList(a.argv, b.argv) && sameList([...a.flags].sort(), [...b.flags].sort());
-}
-
-function sameList(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((item, index) => item === b[index]);
+  return (
+    a.path === b.path && sameWords(a.argv, b.argv) && sameWords([...a.flags].sort(), [...b.flags].sort())
+  );
 }

@@ -44,6 +44,11 @@ export function walkFlags(args: readonly string[]): readonly FlagWord[] {
   return flags;
 }
 
+/** Whether two command lines, or parts of them, are the same words in the same order. */
+export function sameWords(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((word, index) => word === b[index]);
+}
+
 function flagAt(args: readonly string[], index: number, certain: boolean): FlagWord | undefined {
   const word = args[index] ?? '';
   if (!word.startsWith('-') || word === '-' || word === '--') return undefined;

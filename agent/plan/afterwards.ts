@@ -1,4 +1,5 @@
 import { unite } from '../kubelet/allowlist.ts';
+import { sameWords } from '../kubelet/argv.ts';
 import type { Problem } from '../errors.ts';
 import { otherWords } from './became-kubelet.ts';
 import { expandArgv } from './command-line.ts';
@@ -78,8 +79,7 @@ export function proveProposal(
       : expandArgv(observed, proposal.commandBelow);
   const was = otherWords(base.slice(argsFrom));
   const now = otherWords(after.command.expanded.slice(argsFrom));
-  if (was.length !== now.length || was.some((word, index) => word !== now[index]))
-    return failed('another word of the command line would change');
+  if (!sameWords(was, now)) return failed('another word of the command line would change');
   return undefined;
 }
 

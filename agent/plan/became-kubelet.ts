@@ -1,4 +1,4 @@
-import { isAllowlistFlag, walkFlags } from '../kubelet/argv.ts';
+import { isAllowlistFlag, sameWords, walkFlags } from '../kubelet/argv.ts';
 import { classifyCommand, classifyProcess } from '../kubelet/command.ts';
 import type { LoadedCommand, ObservedNode, ObservedProcess } from './observed.ts';
 
@@ -15,12 +15,7 @@ export function becameKubelet(
   const given = otherWords(expanded.slice(argsFrom));
   const got = otherWords(args ?? []);
   // Without an argument there is no evidence that any would be handed on.
-  return (
-    args !== undefined &&
-    given.length > 0 &&
-    given.length === got.length &&
-    given.every((word, index) => word === got[index])
-  );
+  return args !== undefined && given.length > 0 && sameWords(given, got);
 }
 
 /** What a running kubelet got, without its program and hyperkube's `kubelet`; undefined of another process. */

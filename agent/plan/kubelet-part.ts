@@ -1,3 +1,4 @@
+import { sameWords } from '../kubelet/argv.ts';
 import type { NodePolicy } from '../policy/merge.ts';
 import { afterwards } from './afterwards.ts';
 import { type KubeletFacts, readFacts } from './facts.ts';
@@ -61,9 +62,5 @@ export function needsRestart(
   if (proposal.kind === 'KubeletConfig' || facts.distribution !== undefined) return true;
   const after = readFacts(afterwards(observed, proposal));
   const running = observed.process?.argv;
-  return running === undefined || !after.ok || !sameList(running, after.facts.command.expanded);
-}
-
-function sameList(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((item, index) => item === b[index]);
+  return running === undefined || !after.ok || !sameWords(running, after.facts.command.expanded);
 }

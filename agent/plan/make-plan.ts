@@ -1,4 +1,5 @@
 import { type ForceableCode, forceableCodes, type Problem } from '../errors.ts';
+import { sameWords } from '../kubelet/argv.ts';
 import { checkEntries } from '../kubelet/entries.ts';
 import type { NodePolicy } from '../policy/merge.ts';
 import { entryChange, entryHints, isSettled } from './entry-change.ts';
@@ -139,7 +140,7 @@ function isStale(observed: ObservedNode, facts: KubeletFacts, policy: NodePolicy
   });
   if (!proposal.ok) return false;
   const { path, argv } = proposal.commandAfter;
-  return path !== facts.command.loaded.path || !sameList(argv, facts.command.loaded.argv);
+  return path !== facts.command.loaded.path || !sameWords(argv, facts.command.loaded.argv);
 }
 
 function changeProblems(
@@ -165,8 +166,4 @@ function isForced(problem: Problem, options: PlanOptions): boolean {
 
 function overruled(problem: Problem): Problem {
   return { code: problem.code, message: `overruled by --force: ${problem.message}` };
-}
-
-function sameList(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((item, index) => item === b[index]);
 }

@@ -1,4 +1,5 @@
 import { AgentError } from '../errors.ts';
+import { sameWords } from '../kubelet/argv.ts';
 import { readAllowlistFlag, renderFlag } from '../kubelet/flag.ts';
 import { readEnv, setEnvValue } from '../unit-file/env-file.ts';
 import { splitWords } from '../unit-file/expand.ts';
@@ -153,7 +154,7 @@ function newValue(value: string, command: KubeletCommand, wanted: Wanted): strin
     const entries = wanted.exact ? wanted.entries : missingFrom(command, wanted);
     const added = renderFlag(entries, command.experimental);
     const joined = `${value}${value === '' || /\s$/.test(value) ? '' : ' '}${added}`;
-    return sameList(splitWords(joined), [...words, added]) ? joined : undefined;
+    return sameWords(splitWords(joined), [...words, added]) ? joined : undefined;
   }
   if (wanted.exact && flag.occurrences.length > 1) return undefined;
   const index = last.words === 1 ? last.index : last.index + 1;
@@ -161,7 +162,7 @@ function newValue(value: string, command: KubeletCommand, wanted: Wanted): strin
   const list = wanted.exact ? wanted.entries.join(',') : [...old, ...missingFrom(command, wanted)].join(',');
   const word = last.words === 1 ? `${last.name}=${list}` : list;
   const replaced = replaceInValue(value, index, word);
-  return replaced !== undefined && sameList(splitWords(replaced), words.with(index, word))
+  return replaced !== undefined && sameWords(splitWords(replaced), words.with(index, word))
     ? replaced
     : undefined;
 }
@@ -189,8 +190,4 @@ function replaceInValue(value: string, index: number, word: string): string | un
 
 function holdsFlag(value: string): boolean {
   return /allowed[-_]unsafe[-_]sysctls/.test(value);
-}
-
-function sameList(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((item, index) => item === b[index]);
 }

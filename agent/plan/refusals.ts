@@ -1,4 +1,5 @@
 import type { Problem } from '../errors.ts';
+import { sameWords } from '../kubelet/argv.ts';
 import { dangerousHooks } from '../kubelet/hooks.ts';
 import { driftedKernelDefaults, kernelDefaultsProblem } from '../kubelet/kernel-defaults.ts';
 import { becameKubelet, kubeletArgs } from './became-kubelet.ts';
@@ -120,10 +121,10 @@ function processProblems(
       next: 'put the flag where the script reads its flags, or start the kubelet itself in the unit',
     });
   } else if (
-    !sameList(process.argv, command.expanded) &&
+    !sameWords(process.argv, command.expanded) &&
     !(
       becameKubelet(observed, command) &&
-      sameList(kubeletArgs(process) ?? [], command.expanded.slice(command.argsFrom))
+      sameWords(kubeletArgs(process) ?? [], command.expanded.slice(command.argsFrom))
     )
   ) {
     problems.push({
@@ -162,8 +163,4 @@ function firstDifference(running: readonly string[], written: readonly string[])
 function valueOf(observed: ObservedNode, name: string): string | undefined {
   const reading = observed.sysctls[name];
   return reading?.kind === 'value' ? reading.value : undefined;
-}
-
-function sameList(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((item, index) => item === b[index]);
 }
