@@ -1,10 +1,9 @@
 import { sameWords } from '../kubelet/argv.ts';
 import type { NodePolicy } from '../policy/merge.ts';
-import { afterwards } from './afterwards.ts';
-import { type KubeletFacts, readFacts } from './facts.ts';
+import type { KubeletFacts } from './facts.ts';
 import type { ObservedNode } from './observed.ts';
 import type { EntryChange, Plan } from './plan.ts';
-import type { PossibleProposal } from './proposal.ts';
+import type { ProvenProposal } from './proposal.ts';
 
 /** A plan that changes nothing yet. */
 export function emptyPlan(observed: ObservedNode, policy: NodePolicy): Plan {
@@ -29,15 +28,14 @@ export function emptyPlan(observed: ObservedNode, policy: NodePolicy): Plan {
 export function kubeletPart(
   observed: ObservedNode,
   facts: KubeletFacts,
-  proposal: PossibleProposal,
+  proposal: ProvenProposal,
   why: string,
   entries: EntryChange,
 ): Partial<Plan> {
   const running = observed.mode === 'running';
-  const after = readFacts(afterwards(observed, proposal));
+  const { flagEntries } = proposal.after.command;
   // The process shows a flag; a list of its configuration file it does not.
-  const inFlag =
-    facts.distribution === undefined && after.ok && after.facts.command.flagEntries !== undefined;
+  const inFlag = facts.distribution === undefined && flagEntries !== undefined;
   return {
     placement: { kind: proposal.kind, path: proposal.path, why },
     reload: running && proposal.reload,
@@ -54,13 +52,8 @@ export function kubeletPart(
 }
 
 /** A kubelet that already runs with the very words that the next start would have needs no restart (a healed edit). */
-export function needsRestart(
-  observed: ObservedNode,
-  facts: KubeletFacts,
-  proposal: PossibleProposal,
-): boolean {
+export function needsRestart(observed: ObservedNode, facts: KubeletFacts, proposal: ProvenProposal): boolean {
   if (proposal.kind === 'KubeletConfig' || facts.distribution !== undefined) return true;
-  const after = readFacts(afterwards(observed, proposal));
   const running = observed.process?.argv;
-  return running === undefined || !after.ok || !sameWords(running, after.facts.command.expanded);
+  return running === undefined || !sameWords(running, proposal.after.command.expanded);
 }

@@ -13,7 +13,7 @@ import { findOwners, ownerProblems } from './ownership.ts';
 import { dropInPath } from './place-drop-in.ts';
 import { choosePlacement, propose } from './placement.ts';
 import type { EntryChange, Notes, Plan, PlanOutcome } from './plan.ts';
-import type { PossibleProposal, Wanted } from './proposal.ts';
+import type { ProvenProposal, Wanted } from './proposal.ts';
 import { hooksOf, restartProblems } from './refusals.ts';
 import { narrowingProblems, podsAtRisk } from './removal.ts';
 import { planSysctls } from './sysctl-plan.ts';
@@ -148,7 +148,7 @@ function changeProblems(
   facts: KubeletFacts,
   entries: EntryChange,
   policy: NodePolicy,
-  proposal: PossibleProposal,
+  proposal: ProvenProposal,
   nowMs: number,
 ): readonly Problem[] {
   const narrowing = narrowingProblems(observed.pods, entries, facts.safe, policy.narrowing);

@@ -1,7 +1,7 @@
 import { unreachable } from '../errors.ts';
 import type { Owner } from '../kubelet/owners.ts';
 import type { NodePolicy } from '../policy/merge.ts';
-import { proveProposal } from './afterwards.ts';
+import { proveProposal } from './prove-proposal.ts';
 import type { KubeletFacts } from './facts.ts';
 import type { ObservedFile, ObservedNode } from './observed.ts';
 import { placeInConfig } from './place-config.ts';
@@ -10,11 +10,11 @@ import { dropInPath, placeInDropIn } from './place-drop-in.ts';
 import { placeInEnvironment } from './place-environment.ts';
 import { isAdminsFile, placeInUnit } from './place-unit.ts';
 import type { PlacementKind } from './plan.ts';
-import { impossible, type Proposal, type Wanted } from './proposal.ts';
+import { impossible, type Proposal, type Proven, type Wanted } from './proposal.ts';
 
 export interface ChosenPlacement {
   readonly kind: PlacementKind;
-  readonly proposal: Proposal;
+  readonly proposal: Proven;
   readonly why: string;
 }
 
@@ -43,11 +43,9 @@ export function propose(
   facts: KubeletFacts,
   kind: PlacementKind,
   wanted: Wanted,
-): Proposal {
+): Proven {
   const proposal = unproven(observed, facts, kind, wanted);
-  if (!proposal.ok) return proposal;
-  const problem = proveProposal(observed, facts, proposal, wanted);
-  return problem === undefined ? proposal : { ok: false, problem };
+  return proposal.ok ? proveProposal(observed, facts, proposal, wanted) : proposal;
 }
 
 function unproven(

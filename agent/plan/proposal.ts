@@ -1,4 +1,5 @@
 import type { Problem } from '../errors.ts';
+import type { KubeletFacts } from './facts.ts';
 import type { LoadedCommand, ObservedFile } from './observed.ts';
 import type { PlacementKind } from './plan.ts';
 
@@ -34,8 +35,14 @@ export interface Wanted {
   readonly withoutFlag: readonly string[];
 }
 
-export function impossible(message: string, next: string): Proposal {
+export function impossible(message: string, next: string): Extract<Proposal, { ok: false }> {
   return { ok: false, problem: { code: 'PLACEMENT_IMPOSSIBLE', message, next } };
 }
 
 export type PossibleProposal = Extract<Proposal, { ok: true }>;
+
+/** A possible proposal with what the next start would read, where that is what was wanted; otherwise why not. */
+export type Proven =
+  (PossibleProposal & { readonly after: KubeletFacts }) | Extract<Proposal, { readonly ok: false }>;
+
+export type ProvenProposal = Extract<Proven, { ok: true }>;
