@@ -1,6 +1,5 @@
 import { AgentError } from '../errors.ts';
-import { type ApiClock, connectApi } from './api-client.ts';
-import { type ApiTarget, inCluster } from './credentials.ts';
+import { connectPod, type PodOptions } from './connect-pod.ts';
 import { type OwnNode, nodeOfObject } from './own-node.ts';
 import { type SlotGate, slotGate } from './slot-gate.ts';
 import { leaseSlots } from './slots.ts';
@@ -12,16 +11,8 @@ export interface SlotConnection {
   close(): void;
 }
 
-export interface SlotConnectionOptions {
-  readonly nodeName: string;
-  readonly agentVersion: string;
-  readonly env: Readonly<Record<string, string | undefined>>;
-  readonly clock: ApiClock;
-  readonly random: () => number;
+export interface SlotConnectionOptions extends PodOptions {
   readonly warn: (message: string) => void;
-  /** Instead of the pod's service account. */
-  readonly target?: ApiTarget;
-  readonly namespace?: string;
 }
 
 /**
@@ -31,20 +22,13 @@ export interface SlotConnectionOptions {
  */
 export async function connectSlots(options: SlotConnectionOptions): Promise<SlotConnection> {
   const { nodeName, clock, random, warn } = options;
-  const own = inCluster(options.env, clock);
-  const target = options.target ?? own?.target;
-  const namespace = options.namespace ?? (await own?.namespace());
-  if (target === undefined || namespace === undefined) {
+  const pod = await connectPod(options);
+  if (pod === undefined) {
     throw new AgentError('API_UNREACHABLE', 'slots are kept by the API server, and there is none here', {
       next: 'run it in a pod with a service account, as manifests/jobs does, or leave --slots out',
     });
   }
-  const client = connectApi({
-    target,
-    clock,
-    random,
-    userAgent: `kubelet-sysctl-agent/${options.agentVersion}`,
-  });
+  const { client, namespace } = pod;
   try {
     const answer = await client.ask({ method: 'GET', path: `/api/v1/nodes/${encodeURIComponent(nodeName)}` });
     const node = answer.kind === 'done' ? nodeOfObject(answer.object) : undefined;

@@ -1,8 +1,7 @@
 import type { RetrySource } from '../engine/loop-ports.ts';
 import type { Problem } from '../errors.ts';
 import type { PolicyDocument } from '../policy/schema.ts';
-import { type ApiClock, connectApi } from './api-client.ts';
-import { type ApiTarget, inCluster } from './credentials.ts';
+import { connectPod, type PodOptions } from './connect-pod.ts';
 import { countForbidden } from './forbidden-pods.ts';
 import { followNode, type OwnNode } from './own-node.ts';
 import { followPods, type NodePods } from './pods.ts';
@@ -29,16 +28,8 @@ export interface ClusterConnection {
   close(): void;
 }
 
-export interface ClusterOptions {
-  readonly nodeName: string;
-  readonly agentVersion: string;
-  readonly env: Readonly<Record<string, string | undefined>>;
-  readonly clock: ApiClock;
-  readonly random: () => number;
+export interface ClusterOptions extends PodOptions {
   readonly log: ClusterLog;
-  /** Instead of the pod's service account. */
-  readonly target?: ApiTarget;
-  readonly namespace?: string;
   /** Policies from files and flags, beside those of the cluster. */
   readonly morePolicies?: () => Promise<{
     readonly policies: readonly PolicyDocument[];
@@ -55,10 +46,8 @@ export interface ClusterOptions {
  */
 export async function connectCluster(options: ClusterOptions): Promise<ClusterConnection | undefined> {
   const { nodeName, clock, random, log } = options;
-  const own = inCluster(options.env, clock);
-  const target = options.target ?? own?.target;
-  const namespace = options.namespace ?? (await own?.namespace());
-  if (target === undefined || namespace === undefined) {
+  const pod = await connectPod(options);
+  if (pod === undefined) {
     log(
       'warn',
       'noCluster',
@@ -67,12 +56,7 @@ export async function connectCluster(options: ClusterOptions): Promise<ClusterCo
     );
     return undefined;
   }
-  const client = connectApi({
-    target,
-    clock,
-    random,
-    userAgent: `kubelet-sysctl-agent/${options.agentVersion}`,
-  });
+  const { client, namespace } = pod;
   const ports: ClusterPorts = { client, clock, random, log };
   const listeners = new Set<() => void>();
   const retryListeners = new Set<() => void>();

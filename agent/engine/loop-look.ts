@@ -118,7 +118,7 @@ export function waitsForPods({ problems }: Look): boolean {
 }
 
 /** A policy that leaves some subjects of the node alone: neither changes nor takes back what it wrote before. */
-export function policyWithout(policy: NodePolicy, except: readonly Subject[]): NodePolicy {
+function policyWithout(policy: NodePolicy, except: readonly Subject[]): NodePolicy {
   return {
     ...policy,
     ...(except.includes('sysctls') ? { sysctls: [] } : {}),
